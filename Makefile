@@ -1,0 +1,33 @@
+# Every target sets up .venv by itself; the second time it finds it ready.
+PYTHON ?= python3
+BIN := .venv/bin
+PROJECTS := $(wildcard kernel/pyproject.toml plugins/*/pyproject.toml apps/*/pyproject.toml)
+CODE := kernel plugins apps tests
+
+.PHONY: demo test check bench docs format clean
+
+demo: .venv/ready
+	$(BIN)/guthi demo mandelbrot
+
+test: .venv/ready
+	$(BIN)/pytest
+
+check: .venv/ready
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+format: .venv/ready
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis site
+
+.venv/ready: requirements-dev.txt $(PROJECTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Guthi needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

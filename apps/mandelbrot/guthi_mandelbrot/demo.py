@@ -1,0 +1,189 @@
+"""`guthi demo mandelbrot`: which picture is asked for, and how nodes on this machine are started to compute it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import guthi
+from guthi.api import Address
+from guthi.cluster import Cluster
+from guthi.config import Config
+from guthi.errors import UsageError
+from guthi.launcher import Launcher
+from guthi_mandelbrot.kernel import EscapeTimes, Region, View
+from guthi_mandelbrot.picture import check_output, colours, write_png
+from guthi_mandelbrot.plugin import FUNCTION, Share, render_distributed
+from guthi_mandelbrot.report import Report
+from guthi_rpc import RPC, Rpc
+
+__all__ = ["NAMED_REGIONS", "Order", "demo"]
+
+NAMED_REGIONS: Final = {
+    "elephant": Region.around(0.2925, 0.0149, 0.02),
+    "full": Region(-2.0, 0.6, -1.25, 1.25),
+    "island": Region.around(-0.74364285, 0.13182625, 0.0000066),
+    "seahorse": Region.around(-0.743030, 0.126433, 0.012),
+    "spiral": Region.around(-0.7615, -0.0848, 0.0012),
+    "star": Region.around(-0.1011, 0.9563, 0.012),
+}
+_READY_TIMEOUT_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one run of the demo is to compute, and with how much."""
+
+    view: View
+    nodes: int
+    bands: int
+    baseline: bool
+
+
+def _size(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
+    """Read "1600x1200"; the upper bound is the View's to say."""
+    size = re.fullmatch("([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})", text)
+    if size is None:
+        raise click.BadParameter(f"{text!r} is not a size; write for example 1600x1200")
+    return int(size[1]), int(size[2])
+
+
+def _region(_context: click.Context, _option: click.Parameter, text: str) -> Region:
+    """Read a name, or the borders as in "-2,0.6,-1.25,1.25"."""
+    if text in NAMED_REGIONS:
+        return NAMED_REGIONS[text]
+    try:
+        left, right, bottom, top = map(float, text.split(","))
+        return Region(left, right, bottom, top)
+    except ValueError as error:
+        names = ", ".join(NAMED_REGIONS)
+        raise click.BadParameter(f"{text!r} is not a region; write {names}, or left,right,bottom,top") from error
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _output(_context: click.Context, _option: click.Parameter, path: Path) -> Path:
+    """Refuse a bad output file now, not after the work."""
+    try:
+        check_output(path)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from error
+    return path
+
+
+@click.command
+@click.option(
+    "--size", callback=_size, default="1600x1200", show_default=True, metavar="WxH", help="Pixels of the picture."
+)
+@click.option("--iterations", type=int, default=5000, show_default=True, help="Steps until a point counts as inside.")
+@click.option(
+    "--region",
+    callback=_region,
+    default="island",
+    show_default=True,
+    metavar="NAME|L,R,B,T",
+    help=f"The part of the plane: {', '.join(NAMED_REGIONS)}, or its borders; widened to the picture's shape.",
+)
+@click.option("--nodes", type=click.IntRange(1, 64), default=4, show_default=True, help="Processes to start.")
+@click.option("--bands", type=click.IntRange(1), default=64, show_default=True, help="Pieces to cut the picture in.")
+@click.option(
+    "--output",
+    callback=_output,
+    type=click.Path(path_type=Path),
+    default="mandelbrot.png",
+    show_default=True,
+    help="The PNG file to write.",
+)
+@click.option("--baseline/--no-baseline", default=True, help="First compute it on one node alone, for the speed-up.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def demo(
+    size: tuple[int, int],
+    iterations: int,
+    region: Region,
+    nodes: int,
+    bands: int,
+    output: Path,
+    baseline: bool,
+    as_json: bool,
+) -> None:
+    """Compute a Mandelbrot picture on several nodes, each a process of its own on this machine.
+
+    \b
+    Example:
+      guthi demo mandelbrot --region seahorse --nodes 2 --output seahorse.png
+    """
+    view = _view(region, size, iterations)
+    try:
+        times, report = asyncio.run(_compute(Order(view, nodes, bands, baseline), output))
+    except KeyboardInterrupt:
+        click.echo("stopped before the picture was complete", err=True)
+        raise SystemExit(130) from None
+    write_png(colours(times), output)
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+    else:
+        report.print_to(Console())
+
+
+def _view(region: Region, size: tuple[int, int], iterations: int) -> View:
+    """The view, with the region widened to the picture's shape."""
+    width, height = size
+    try:
+        return View(region.widened_to(width / height), width, height, iterations)
+    except UsageError as error:
+        raise click.BadParameter(str(error), param_hint="'--size', '--iterations' and '--region'") from error
+
+
+async def _compute(order: Order, output: Path) -> tuple[EscapeTimes, Report]:
+    """Start the nodes, join them as a client, compute; whatever happens, no process is left."""
+    with as_file(files(__package__) / "cluster.toml") as file:
+        cluster = Cluster.from_toml(file).scaled(order.nodes)
+        first = cluster.nodes[0].node.name
+        async with Launcher() as launcher:
+            await launcher.start(cluster)
+            entry = launcher.processes[first].address
+            assert entry is not None  # it has started, so it has said where it listens
+            async with guthi.Node(_client_config(entry)) as node:
+                rpc = node.require(RPC)
+                await rpc.available(FUNCTION, nodes=order.nodes, timeout=_READY_TIMEOUT_S)
+                baseline_s = await _baseline_s(rpc, order, first) if order.baseline else None
+                times, shares, wall_s = await _timed(rpc, order, f"{order.nodes} nodes")
+    return times, Report(output, shares, wall_s, baseline_s)
+
+
+def _client_config(entry: Address) -> Config:
+    """A node that gives work to the others and gets none; these keys go before the environment's, the key does not."""
+    node = {"name": "demo", "role": "client", "listen": "127.0.0.1:0", "join": [str(entry)], "plugins": ["rpc"]}
+    return Config.from_mapping({}, "guthi demo mandelbrot", node=node)
+
+
+async def _baseline_s(rpc: Rpc, order: Order, name: str) -> float:
+    """The seconds that the node of that name takes alone, over the same network and in the same bands."""
+    _, _, wall_s = await _timed(rpc, order, "one node alone", on=[name])
+    return wall_s
+
+
+async def _timed(
+    rpc: Rpc, order: Order, title: str, on: Sequence[str] | None = None
+) -> tuple[EscapeTimes, tuple[Share, ...], float]:
+    """The picture, the shares and the seconds; a progress bar is drawn where standard error is a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=min(order.bands, order.view.height))
+        start = time.perf_counter()
+        times, shares = await render_distributed(
+            rpc, order.view, order.bands, on=on, progress=lambda _: progress.advance(task)
+        )
+        return times, shares, time.perf_counter() - start

@@ -1,0 +1,67 @@
+"""What the demo tells about a run: who computed how much, how long it took, and what the network gained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from guthi_mandelbrot.plugin import Share
+
+__all__ = ["Report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A finished picture: `wall_s` by all nodes, `baseline_s` by one node alone (None: not measured)."""
+
+    output: Path
+    shares: Sequence[Share]
+    wall_s: float
+    baseline_s: float | None
+
+    @property
+    def speed_up(self) -> float | None:
+        """How many times faster all nodes were than one; None without a baseline."""
+        return None if self.baseline_s is None else self.baseline_s / self.wall_s
+
+    def as_json(self) -> dict[str, Any]:
+        """The same facts under fixed names, for scripts."""
+        return {
+            "output": str(self.output),
+            "nodes": [asdict(share) | {"share": self._part(share)} for share in self.shares],
+            "wall_s": self.wall_s,
+            "baseline_s": self.baseline_s,
+            "speed_up": self.speed_up,
+        }
+
+    def print_to(self, console: Console) -> None:
+        """Print the table and the summary; on anything but a terminal they are plain, aligned text."""
+        console.print(self._table(plain=not console.is_terminal))
+        for line in self._summary():
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    def _table(self, *, plain: bool) -> Table:
+        table = Table(box=None if plain else box.ROUNDED, header_style="bold")
+        table.add_column("node", no_wrap=True)
+        for heading in ("bands", "share", "busy"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for share in self.shares:
+            table.add_row(share.node, str(share.bands), f"{self._part(share):.1%}", f"{share.busy_s:.2f} s")
+        return table
+
+    def _summary(self) -> list[str]:
+        nodes = f"{len(self.shares)} node" + ("s" if len(self.shares) != 1 else "")
+        lines = [f"{nodes}: {self.wall_s:.2f} s"]
+        if self.baseline_s is not None:
+            lines.append(f"one node alone: {self.baseline_s:.2f} s, so {self.speed_up:.2f} times faster")
+        return [*lines, f"picture: {self.output}"]
+
+    def _part(self, share: Share) -> float:
+        """The node's part of the picture's rows, 0 to 1."""
+        return share.rows / sum(other.rows for other in self.shares)

@@ -1,0 +1,245 @@
+"""The blocking face, for scripts and notebooks: a node on a loop in a thread of its own, called without async.
+
+Everything a node or a service offers is offered here under the same name. A coroutine is waited for, an async
+iterator becomes an iterator, an async context manager a context manager. Ctrl-C while waiting cancels what is waited
+for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from guthi.api import Address
+from guthi.config import Config
+from guthi.errors import NodeClosed
+from guthi.members import Member
+from guthi.node import Node
+from guthi.plugins import Plugin
+from guthi.services import Service
+
+__all__ = ["BlockingNode", "connect"]
+
+T = TypeVar("T")
+
+
+class _LoopThread:
+    """An event loop that runs in a thread of its own until it is stopped."""
+
+    def __init__(self) -> None:
+        self._ready: Future[asyncio.AbstractEventLoop] = Future()
+        self._thread = threading.Thread(target=self._run, name="guthi", daemon=True)
+        self._thread.start()
+        self._loop = self._ready.result()
+
+    def _run(self) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._stopped = asyncio.Event()
+        self._ready.set_result(asyncio.get_running_loop())
+        await self._stopped.wait()
+
+    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and return what it returns."""
+        if not self._thread.is_alive():
+            work.close()
+            raise NodeClosed("the node is closed; connect again")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        """End the loop and its thread."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopped.set)
+            self._thread.join()
+
+
+class _Face:
+    """Stands before an object that lives on the loop, and waits where its methods are asynchronous."""
+
+    def __init__(self, target: Any, thread: _LoopThread) -> None:
+        self._target, self._thread = target, thread
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._target, name)
+        if not callable(attribute):
+            return attribute
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            return self._thread.wait_for(_call(attribute, arguments, named, self._thread))
+
+        call.__name__, call.__doc__ = name, getattr(attribute, "__doc__", None)
+        return call
+
+    def __dir__(self) -> Iterable[str]:
+        return dir(self._target)
+
+    def __repr__(self) -> str:
+        return f"<blocking face of {self._target!r}>"
+
+
+async def _call(function: Callable[..., Any], arguments: Any, named: Any, thread: _LoopThread) -> Any:
+    """Call on the loop's thread, so that nothing there is touched from another."""
+    result = function(*arguments, **named)
+    if inspect.isawaitable(result):
+        result = await result
+    if isinstance(result, AsyncIterator):
+        return _Iterate(result, thread)
+    if isinstance(result, AbstractAsyncContextManager):
+        return _Enter(result, thread)
+    return result
+
+
+class _Iterate(Iterator[Any]):
+    """An async iterator, waited for item by item; closed when it is dropped or left early."""
+
+    def __init__(self, items: AsyncIterator[Any], thread: _LoopThread) -> None:
+        self._items, self._thread = items, thread
+
+    def __next__(self) -> Any:
+        try:
+            return self._thread.wait_for(_next(self._items))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """Stop the iteration where it is."""
+        close = getattr(self._items, "aclose", None)
+        if close is not None:
+            self._thread.wait_for(close())
+
+
+async def _next(items: AsyncIterator[Any]) -> Any:
+    return await anext(items)
+
+
+class _Enter:
+    """An async context manager, entered and left by `with`."""
+
+    def __init__(self, manager: AbstractAsyncContextManager[Any], thread: _LoopThread) -> None:
+        self._manager, self._thread = manager, thread
+
+    def __enter__(self) -> Any:
+        return self._thread.wait_for(_enter(self._manager))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._thread.wait_for(_exit(self._manager, kind, error, trace))
+
+
+async def _enter(manager: AbstractAsyncContextManager[Any]) -> Any:
+    return await manager.__aenter__()
+
+
+async def _exit(
+    manager: AbstractAsyncContextManager[Any],
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+) -> bool | None:
+    return await manager.__aexit__(kind, error, trace)
+
+
+class BlockingNode:
+    """A running node; `connect` makes it, `with` or `close` ends it."""
+
+    def __init__(self, config: Config, plugins: Sequence[type[Plugin]] = ()) -> None:
+        self._thread = _LoopThread()
+        self._node = Node(config, plugins=plugins)
+        try:
+            self._thread.wait_for(self._node.__aenter__())
+        except BaseException:
+            self._thread.stop()
+            raise
+
+    @property
+    def name(self) -> str:
+        """What people call the node."""
+        return self._node.name
+
+    @property
+    def address(self) -> Address:
+        """The address that the node listens on."""
+        return self._node.address
+
+    @property
+    def members(self) -> list[Member]:
+        """All other members that are present."""
+
+        async def look() -> list[Member]:
+            return self._node.members
+
+        return self._thread.wait_for(look())
+
+    def require(self, service: Service[Any]) -> Any:
+        """The blocking face of what a plugin provides; its methods have the same names and arguments."""
+        return _Face(self._node.require(service), self._thread)
+
+    def request(self, member: Member | str, topic: str, value: Any, *, timeout_s: float | None = None) -> Any:
+        """As Node.request."""
+        return self._thread.wait_for(self._node.request(member, topic, value, timeout_s=timeout_s))
+
+    def close(self) -> None:
+        """Leave the network; a second call does nothing."""
+        try:
+            self._thread.wait_for(self._node.__aexit__(None, None, None))
+        except NodeClosed:
+            return
+        finally:
+            self._thread.stop()
+
+    def __enter__(self) -> BlockingNode:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def connect(
+    join: Sequence[str | Address] = (),
+    *,
+    plugins: Sequence[str] = ("rpc",),
+    name: str = "",
+    listen: str = "127.0.0.1:0",
+    cluster_key: str | None = None,
+    cluster_key_file: str | Path | None = None,
+    role: str = "client",
+    toml: str | Path | None = None,
+) -> BlockingNode:
+    """Join a network from a script or a notebook: `with guthi.connect(join=["10.0.0.5:6969"]) as node: ...`.
+
+    `join` are addresses of the network, of which one has to answer. A `client` sees everything and is given no work;
+    with `role="peer"` the functions registered here are called by others. With `toml` the node is as that file says,
+    and the other arguments are not used. Raises ConfigError, JoinFailed, AddressUnavailable.
+    """
+    if toml is not None:
+        return BlockingNode(Config.from_toml(toml))
+    security: dict[str, Any] = {}
+    if cluster_key is not None:
+        security["cluster_key"] = cluster_key
+    if cluster_key_file is not None:
+        security["cluster_key_file"] = str(cluster_key_file)
+    node = {
+        "name": name,
+        "listen": listen,
+        "join": [str(address) for address in join],
+        "plugins": list(plugins),
+        "role": role,
+    }
+    return BlockingNode(Config.from_mapping({"node": node, "security": security}))

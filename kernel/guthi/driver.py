@@ -1,0 +1,124 @@
+"""Connects the machines of a node to the event loop: datagrams in, datagrams out, one timer for everything.
+
+All that happens in one turn of the loop is answered at its end, so that frames share datagrams: a datagram that
+arrives, a message that the app sends and a deadline all lead to one `_pump`, at most one a turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from guthi.api import Address, Buffer, Datagrams
+from guthi.endpoint import Endpoint, EndpointEvent
+
+__all__ = ["Driver", "Timed"]
+
+
+class Timed(Protocol):
+    """Something that wants to be called at a moment."""
+
+    @property
+    def deadline(self) -> float | None:
+        """The moment, in loop time; None for never."""
+
+    def on_deadline(self, now: float) -> object:
+        """The moment has come."""
+
+
+class Driver:
+    """Runs one endpoint, and further machines that only need time, on the running loop."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        endpoint: Endpoint,
+        timed: Sequence[Timed],
+        on_event: Callable[[EndpointEvent], None],
+    ) -> None:
+        self._loop, self._endpoint, self._on_event = loop, endpoint, on_event
+        self._timed: tuple[Timed, ...] = (endpoint, *timed)
+        self._port: Datagrams | None = None
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._after_pump: list[Callable[[], None]] = []
+
+    def attach(self, port: Datagrams) -> None:
+        """Send through this port from now on."""
+        self._port = port
+        self.touch()
+
+    def detach(self) -> None:
+        """Send what is ready, then do nothing any more."""
+        if self._port is None:
+            return
+        self._pump()
+        self._port.close()
+        self._port = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def touch(self) -> None:
+        """A machine was given something to do: pump at the end of this turn of the loop."""
+        if not self._scheduled and self._port is not None:
+            self._scheduled = True
+            self._loop.call_soon(self._pump_soon)
+
+    def on_progress(self, callback: Callable[[], None]) -> None:
+        """Call back after each pump: something may have been acknowledged."""
+        self._after_pump.append(callback)
+
+    def no_progress(self, callback: Callable[[], None]) -> None:
+        """Undo `on_progress`."""
+        self._after_pump.remove(callback)
+
+    def datagram_received(self, datagram: Buffer, source: Address) -> None:
+        """One datagram arrived."""
+        self._endpoint.receive(datagram, source, self._loop.time())
+
+    def turn_ended(self) -> None:
+        """All waiting datagrams were handed over."""
+        self._pump()
+
+    def _pump_soon(self) -> None:
+        self._scheduled = False
+        self._pump()
+
+    def _pump(self) -> None:
+        port = self._port
+        if port is None:
+            return
+        now = self._loop.time()
+        for machine in self._timed:
+            deadline = machine.deadline
+            if deadline is not None and deadline <= now:
+                machine.on_deadline(now)
+        events = self._endpoint.take_events()
+        while events:
+            for event in events:
+                self._on_event(event)
+            events = self._endpoint.take_events()
+        for datagram, address in self._endpoint.take_datagrams(now):
+            port.send(datagram, address)
+        for callback in tuple(self._after_pump):
+            callback()
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._port is None:
+            return
+        moments = [moment for machine in self._timed if (moment := machine.deadline) is not None]
+        wanted = min(moments, default=None)
+        if self._timer is not None:
+            if wanted is not None and self._timer.when() <= wanted and not self._timer.cancelled():
+                return  # it fires early, finds nothing to do, and is armed again: cheaper than moving it each turn
+            self._timer.cancel()
+            self._timer = None
+        if wanted is not None:
+            self._timer = self._loop.call_at(wanted, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._pump()

@@ -1,0 +1,118 @@
+"""The hook bus: what the kernel tells plugins, and how one plugin's failure is kept from the others.
+
+Hooks are synchronous notifications; messages are dispatched by topic, never by a hook (see `requests`). A plugin
+implements a hook by a method of the hook's name under `@guthi.hookimpl`, with the arguments that it wants. It may bring
+hooks of its own, in a class that its `hookspecs` names.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from guthi.errors import PluginError, UsageError
+
+if TYPE_CHECKING:
+    from guthi.members import Member
+    from guthi.node import Node
+
+__all__ = ["HookBus", "KernelHooks", "hookimpl", "hookspec"]
+
+PROJECT = "guthi"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+log = logging.getLogger("guthi.hooks")
+
+
+class KernelHooks:
+    """The hooks that the kernel calls."""
+
+    @hookspec
+    def node_started(self, node: Node) -> None:
+        """The node has joined its network and all plugins run."""
+
+    @hookspec
+    def node_stopping(self, node: Node) -> None:
+        """The node is about to leave; everything still works."""
+
+    @hookspec
+    def member_joined(self, member: Member) -> None:
+        """A member is known and present: for the first time, or again after it had left."""
+
+    @hookspec
+    def member_updated(self, member: Member) -> None:
+        """A present member's record changed: its addresses, its plugins."""
+
+    @hookspec
+    def member_suspected(self, member: Member) -> None:
+        """Somebody could not reach a member; it may yet answer."""
+
+    @hookspec
+    def member_failed(self, member: Member) -> None:
+        """A member counts as failed; it gets nothing more."""
+
+    @hookspec
+    def member_recovered(self, member: Member) -> None:
+        """A suspected or failed member has shown that it is alive."""
+
+    @hookspec
+    def member_left(self, member: Member) -> None:
+        """A member said goodbye."""
+
+
+class HookBus:
+    """The hooks of one node and the plugins that implement them."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(KernelHooks)
+
+    def add_specs(self, specs: type) -> None:
+        """Add the hooks that a plugin brings."""
+        self._manager.add_hookspecs(specs)
+
+    def register(self, plugin: object, name: str) -> None:
+        """Let a plugin's methods be called. Raises PluginError where they do not fit the hooks."""
+        try:
+            self._manager.register(plugin, name)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise PluginError(f"plugin {name!r} does not fit the hooks: {' '.join(str(error).split())}") from error
+
+    def unregister(self, plugin: object) -> None:
+        """Call the plugin no more."""
+        self._manager.unregister(plugin)
+
+    def check(self) -> None:
+        """Raise PluginError for an implementation of a hook that nobody calls, most often a misspelt name."""
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            name = self._manager.get_name(error.plugin) or type(error.plugin).__name__
+            text = f"plugin {name!r} implements a hook that does not exist; check its spelling: "
+            raise PluginError(text + " ".join(str(error).split())) from error
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Tell every implementation; an exception is logged and stops no one else."""
+        self.gather(hook, **arguments)
+
+    def gather(self, hook: str, **arguments: Any) -> list[Any]:
+        """Call every implementation, first registered first; returns what is not None, and logs exceptions."""
+        caller = getattr(self._manager.hook, hook, None)
+        if caller is None:
+            raise UsageError(f"there is no hook {hook!r}; a plugin's own hooks are named by its `hookspecs`")
+        results = []
+        for implementation in caller.get_hookimpls():
+            if implementation.hookwrapper or implementation.wrapper:
+                continue  # a notification has no result to wrap
+            try:
+                chosen = [arguments[name] for name in implementation.argnames]
+                result = implementation.function(*chosen)
+            except Exception:
+                log.exception("plugin %r failed in the hook %s", implementation.plugin_name, hook)
+            else:
+                if result is not None:
+                    results.append(result)
+        return results

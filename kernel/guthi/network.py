@@ -1,0 +1,396 @@
+"""A node's view of its network: the endpoint, the membership and the requests, joined to one another and to the loop.
+
+This is the edge where the machines' effects become deeds: datagrams, snapshots swapped over sessions, hooks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import cbor2
+
+from guthi.api import Address, Buffer, Host, NodeId
+from guthi.codec import Codec
+from guthi.config import Config
+from guthi.driver import Driver
+from guthi.endpoint import (
+    Endpoint,
+    EndpointEvent,
+    GossipArrived,
+    MessageArrived,
+    PeerConnected,
+    PeerDisconnected,
+    Posted,
+    PostRefused,
+    Route,
+)
+from guthi.errors import ConfigError, GuthiError, JoinFailed, MalformedMessage, PeerLost, UnknownMember
+from guthi.gossip import Discovery, GossipSettings, decode_message
+from guthi.hooks import HookBus
+from guthi.identity import Identity
+from guthi.members import (
+    Member,
+    MemberEvent,
+    MemberFailed,
+    MemberJoined,
+    MemberLeft,
+    MemberRecovered,
+    MemberState,
+    MemberSuspected,
+    MemberUpdated,
+)
+from guthi.membership import (
+    Effect,
+    IncompatibleMember,
+    JoinAnswered,
+    Membership,
+    NameConflict,
+    RequestSync,
+    SendGossip,
+)
+from guthi.requests import Incoming, Requests
+from guthi.session import SessionSettings
+from guthi.tasks import TaskSet
+from guthi.wire import CloseCode
+
+__all__ = ["Network"]
+
+SYNC_TOPIC = "guthi.sync"
+SYNC_TIMEOUT_S = 10.0
+SEND_BUFFER_BYTES = 64 * 1024 * 1024  # beyond this, senders wait
+CLOSE_TIMEOUT_S = 2.0
+
+HOOKS: dict[type[MemberEvent], str] = {
+    MemberJoined: "member_joined",
+    MemberUpdated: "member_updated",
+    MemberSuspected: "member_suspected",
+    MemberFailed: "member_failed",
+    MemberRecovered: "member_recovered",
+    MemberLeft: "member_left",
+}
+
+log = logging.getLogger("guthi.network")
+
+
+class Network:
+    """Everything between a node and its sockets. Made by `open`, ended by `close`."""
+
+    def __init__(
+        self, me: Member, identity: Identity, config: Config, host: Host, codec: Codec, hooks: HookBus, tasks: TaskSet
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._config, self._host, self._hooks, self._tasks = config, host, hooks, tasks
+        self.membership: Membership  # made by `open`: a record says where its node can be reached
+        self._me = me
+        self.requests = Requests(self._loop, codec, self)
+        self.endpoint = Endpoint(
+            identity,
+            config.keyring(),
+            entropy=host.entropy,
+            route=self._route,
+            datagram_bytes=self._datagram_bytes,
+            settings=_session_settings(config),
+            handshake_timeout_s=config.transport.handshake_timeout,
+        )
+        self._driver = Driver(self._loop, self.endpoint, [_GossipTimer(self), self.requests], self._on_event)
+        self._driver.on_progress(self._wake_senders)
+        self._datagram_limit: Callable[[Address], int] = lambda _: config.transport.max_datagram
+        self._joined = asyncio.Event()
+        self._senders: list[tuple[NodeId, asyncio.Future[None]]] = []
+        self.requests.handle(SYNC_TOPIC, self._answer_sync)
+
+    # ---- life
+
+    async def open(self, listen: Address, advertise: Sequence[Address]) -> Address:
+        """Bind the port and become reachable; returns the bound address.
+
+        Raises AddressUnavailable, and ConfigError for an address to advertise that is none.
+        """
+        advertised = await self._resolved(advertise)
+        port = await self._host.open_datagrams(listen, self._driver)
+        self._datagram_limit = port.max_datagram_bytes
+        addresses = advertised or self._host.interface_addresses(port.local_address)
+        me = replace(self._me, addresses=tuple(addresses))
+        self.membership = Membership(me, Random(self._host.entropy(16)), _gossip_settings(self._config))
+        self._introduce()
+        self._driver.attach(port)
+        return port.local_address
+
+    async def _resolved(self, advertise: Sequence[Address]) -> list[Address]:
+        """Literal addresses, because others look up no names for us."""
+        resolved: list[Address] = []
+        for address in advertise:
+            literal = await self._host.resolve(address)
+            if not literal:
+                raise ConfigError(f"advertise = {address}: no such host; write a name or address that others can reach")
+            resolved += literal
+        return list(dict.fromkeys(resolved))
+
+    async def join(self, addresses: Iterable[Address], timeout_s: float) -> None:
+        """Join through whichever of the addresses answers first.
+
+        Raises JoinFailed when none answers in time, unless one of them is this node's own: it is the one that the
+        others join.
+        """
+        wanted = list(addresses)
+        resolved: list[Address] = []
+        for address in wanted:
+            resolved += await self._host.resolve(address)
+        others = [address for address in resolved if address not in self.membership.me.addresses]
+        is_first = len(others) < len(resolved)
+        self.perform(self.membership.join(others, self._loop.time()))
+        if not wanted or is_first:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._joined.wait()
+        except TimeoutError:
+            listed = ", ".join(map(str, wanted))
+            raise JoinFailed(
+                f"no answer from {listed} within {timeout_s:g} s; check that a node runs there, that UDP is let "
+                "through, and that it has the same cluster key"
+            ) from None
+
+    async def close(self) -> None:
+        """Leave: say goodbye, let what was sent arrive, close the sessions and the port."""
+        self.perform(self.membership.leave(self._loop.time()))
+        await self._settle()
+        self.requests.close()
+        for peer in self.endpoint.peers:
+            self.endpoint.disconnect(peer, "the node left")
+        self._driver.touch()
+        await self._settle()
+        self._driver.detach()
+        for _, future in self._senders:
+            future.cancel()
+
+    async def _settle(self) -> None:
+        """Wait until everything sent has been acknowledged, but not for peers that do not answer."""
+        done = asyncio.Event()
+
+        def check() -> None:
+            if self.endpoint.settled:
+                done.set()
+
+        self._driver.on_progress(check)
+        self._driver.touch()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await done.wait()
+        except TimeoutError:
+            log.debug("closing although a peer has not acknowledged everything")
+        finally:
+            self._driver.no_progress(check)
+
+    # ---- what the node asks for
+
+    def member(self, name_or_id: str | NodeId) -> Member:
+        """The member of that name or id; raises UnknownMember with the names there are."""
+        if isinstance(name_or_id, NodeId):
+            found = self.membership.get(name_or_id)
+        else:
+            found = self.membership.by_name(name_or_id) or next(
+                (each for each in self.membership.snapshot() if str(each.id) == name_or_id), None
+            )
+        if found is None:
+            known = ", ".join(sorted(each.name for each in self.membership.alive())) or "nobody else"
+            raise UnknownMember(f"no member is called {name_or_id}; known are: {known}")
+        return found
+
+    async def writable(self, peer: NodeId) -> None:
+        """Wait until not too much waits for this peer; returns at once in the ordinary case."""
+        while self.endpoint.buffered_bytes(peer) > SEND_BUFFER_BYTES:
+            future: asyncio.Future[None] = self._loop.create_future()
+            self._senders.append((peer, future))
+            await future
+
+    def accuse(self, peer: NodeId, state: MemberState) -> None:
+        """Spread a verdict on a member: SUSPECT or FAILED."""
+        self.perform(self.membership.accuse(peer, state, self._loop.time()))
+
+    # ---- the Wire that requests leave by
+
+    def post(self, peer: NodeId, parts: list[Buffer]) -> Posted | None:
+        """Send a message; to this node itself it is delivered at the end of the turn."""
+        if peer == self.membership.me.id:
+            self._loop.call_soon(self.requests.received, peer, b"".join(parts))
+            return None
+        member = self.membership.get(peer)
+        if member is None or member.state in (MemberState.FAILED, MemberState.LEFT):
+            raise PeerLost(self.name_of(peer), "it has left" if member is not None else "it is no member")
+        posted = self.endpoint.send(peer, parts, self._loop.time())
+        self._driver.touch()
+        return posted
+
+    def abandon(self, posted: Posted) -> None:
+        """Do not send what has not been sent."""
+        self.endpoint.abandon(posted)
+        self._driver.touch()
+
+    def name_of(self, peer: NodeId) -> str:
+        """The name of a member; of a stranger the id."""
+        member = self.membership.get(peer)
+        return member.name if member is not None else str(peer)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run as a task that does not outlive the node."""
+        return self._tasks.start(work)
+
+    # ---- events of the endpoint
+
+    def _on_event(self, event: EndpointEvent) -> None:
+        try:
+            match event:
+                case MessageArrived():
+                    self.requests.received(event.peer, event.body)
+                case GossipArrived():
+                    message = decode_message(event.body)
+                    self.perform(self.membership.receive(message, event.source, self._loop.time()))
+                case PeerConnected():
+                    self._connected(event)
+                case PeerDisconnected():
+                    self._disconnected(event)
+                case PostRefused():
+                    self.requests.refused(event.posted, event.reason)
+        except MalformedMessage as breach:
+            self._breach(event, breach)
+
+    def _breach(self, event: EndpointEvent, breach: MalformedMessage) -> None:
+        if isinstance(event, MessageArrived | PeerConnected):
+            log.warning("closing the session with %s: %s", self.name_of(event.peer), breach)
+            self.endpoint.disconnect(event.peer, str(breach), CloseCode.BREACH)
+        else:
+            self.endpoint.dropped["malformed gossip"] += 1
+
+    def _connected(self, event: PeerConnected) -> None:
+        record = _decode_record(event.hello)
+        if record.id != event.peer:
+            raise MalformedMessage("it introduced itself as somebody else")
+        self.perform(self.membership.met(record, self._loop.time()))
+        if self.membership.get(event.peer) is None:
+            reason = f"it speaks protocol {record.protocol}, and we {self.membership.me.protocol}"
+            self.endpoint.disconnect(event.peer, reason, CloseCode.REFUSED)
+
+    def _disconnected(self, event: PeerDisconnected) -> None:
+        self.requests.peer_lost(event.peer, event.reason)
+        member = self.membership.get(event.peer)
+        if event.silent and member is not None and member.state is MemberState.ALIVE:
+            log.info("%s is suspected: %s", member.name, event.reason)
+            self.accuse(event.peer, MemberState.SUSPECT)
+
+    # ---- effects of the membership
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        """Do what the membership machine asks for."""
+        for effect in effects:
+            match effect:
+                case SendGossip():
+                    self.endpoint.gossip(effect.payload, effect.address)
+                case RequestSync():
+                    self._tasks.start(self._sync(effect.member))
+                case JoinAnswered():
+                    log.debug("%s answered at %s", effect.member.name, effect.address)
+                case NameConflict(first, second):
+                    log.warning("two members are called %r: %s and %s; rename one", first.name, first.id, second.id)
+                case IncompatibleMember(member, reason):
+                    log.warning("%s at %s is kept out: %s", member.name, member.addresses[0], reason)
+                case MemberEvent():
+                    self._member_changed(effect)
+        self._introduce()
+        self._driver.touch()
+
+    def _member_changed(self, event: MemberEvent) -> None:
+        if isinstance(event, MemberFailed | MemberLeft):
+            verb = "has left" if isinstance(event, MemberLeft) else "failed"
+            self.endpoint.disconnect(event.member.id, f"it {verb}")
+            self.requests.peer_lost(event.member.id, f"it {verb}")
+        self._hooks.notify(HOOKS[type(event)], member=event.member)
+
+    def _introduce(self) -> None:
+        """What the handshake says of this node follows its record."""
+        self.endpoint.hello = cbor2.dumps(self.membership.me.to_wire())
+
+    # ---- push-pull
+
+    async def _sync(self, member: Member) -> None:
+        """Swap all records with a member; when it fails, the next periodic sync makes up for it."""
+        records = [each.to_wire() for each in self.membership.snapshot()]
+        try:
+            answer = await self.requests.request(member.id, SYNC_TOPIC, records, SYNC_TIMEOUT_S)
+            self._merge(answer)
+        except GuthiError as error:
+            log.info("no sync with %s: %s", member.name, error)
+        else:
+            self._joined.set()
+
+    def _answer_sync(self, incoming: Incoming) -> list[Any]:
+        self._merge(incoming.value)
+        return [each.to_wire() for each in self.membership.snapshot()]
+
+    def _merge(self, records: Any) -> None:
+        if not isinstance(records, list):
+            raise MalformedMessage("a sync is a list of records")
+        self.perform(self.membership.merge([Member.from_wire(each) for each in records], self._loop.time()))
+
+    # ---- ports of the endpoint
+
+    def _route(self, peer: NodeId) -> Route | None:
+        member = self.membership.get(peer)
+        return Route(self.membership.address_of(member), member.public_key) if member is not None else None
+
+    def _datagram_bytes(self, address: Address) -> int:
+        return self._datagram_limit(address)
+
+    def _wake_senders(self) -> None:
+        if not self._senders:
+            return
+        senders, self._senders = self._senders, []
+        for peer, future in senders:
+            if future.done():
+                continue
+            if self.endpoint.buffered_bytes(peer) > SEND_BUFFER_BYTES:
+                self._senders.append((peer, future))
+            else:
+                future.set_result(None)
+
+
+class _GossipTimer:
+    """Gives the membership machine its deadlines."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    @property
+    def deadline(self) -> float | None:
+        return self._network.membership.deadline
+
+    def on_deadline(self, now: float) -> None:
+        self._network.perform(self._network.membership.on_deadline(now))
+
+
+def _decode_record(hello: bytes) -> Member:
+    try:
+        wire = cbor2.loads(hello)
+    except (cbor2.CBORDecodeError, ValueError, RecursionError) as error:
+        raise MalformedMessage(f"an introduction could not be read: {error}") from None
+    return Member.from_wire(wire)
+
+
+def _session_settings(config: Config) -> SessionSettings:
+    transport = config.transport
+    return SessionSettings(transport.keepalive, transport.timeout, transport.max_message)
+
+
+def _gossip_settings(config: Config) -> GossipSettings:
+    gossip = config.gossip
+    return GossipSettings(
+        interval_s=gossip.interval,
+        fanout=gossip.fanout,
+        sync_interval_s=gossip.sync_interval,
+        discovery=Discovery(config.node.discovery),
+    )

@@ -1,0 +1,233 @@
+"""A node: what an app holds in its hands. It starts and stops the network and the plugins, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from guthi.api import PROTOCOL_VERSION, Address, Host, NodeId
+from guthi.codec import Codec
+from guthi.config import Config
+from guthi.errors import NodeClosed, PluginError, UsageError
+from guthi.hooks import HookBus
+from guthi.identity import Identity
+from guthi.members import Member, MemberState, Role
+from guthi.network import Network
+from guthi.plugins import Plugin, enabled_plugins, start_order
+from guthi.requests import Handler
+from guthi.services import Service, Services
+from guthi.tasks import TaskSet
+from guthi.udp import SystemHost
+
+__all__ = ["Node"]
+
+T = TypeVar("T")
+
+log = logging.getLogger("guthi.node")
+
+
+class Node:
+    """One peer of a network, for as long as `async with` lasts.
+
+    `config` names the plugins to run; `plugins` are further plugin classes, for apps that are not installed as
+    distributions. `host` is the machine the node lives on: the real one unless a test says otherwise.
+    """
+
+    def __init__(self, config: Config, *, plugins: Sequence[type[Plugin]] = (), host: Host | None = None) -> None:
+        transport = config.transport
+        self.config = config
+        self.host: Host = host or SystemHost(transport.max_datagram, transport.receive_buffer)
+        self.codec = Codec()
+        self.hooks = HookBus()
+        self.services = Services()
+        self._extra_plugins = tuple(plugins)
+        self._plugins: list[Plugin] = []
+        self._network: Network | None = None
+        self._tasks = TaskSet()
+        self._stack: AsyncExitStack | None = None
+        self._address: Address | None = None
+
+    @classmethod
+    def from_toml(cls, path: str | Path, *, plugins: Sequence[type[Plugin]] = ()) -> Node:
+        """A node as a TOML file describes it; raises ConfigError."""
+        return cls(Config.from_toml(path), plugins=plugins)
+
+    # ---- who and where
+
+    @property
+    def id(self) -> NodeId:
+        """Follows from the node's key."""
+        return self.me.id
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.me.name
+
+    @property
+    def address(self) -> Address:
+        """The address that the node listens on."""
+        if self._address is None:
+            raise NodeClosed("the node is not running; use it inside `async with`")
+        return self._address
+
+    @property
+    def me(self) -> Member:
+        """This node's own record, as the others see it."""
+        return self.network.membership.me
+
+    @property
+    def members(self) -> list[Member]:
+        """All other members that are present, sorted by id."""
+        return self.network.membership.alive()
+
+    def member(self, name_or_id: str | NodeId) -> Member:
+        """The member of that name or id, this node included; raises UnknownMember."""
+        return self.network.member(name_or_id)
+
+    @property
+    def network(self) -> Network:
+        """For plugins: the membership, the endpoint, the requests."""
+        if self._network is None:
+            raise NodeClosed("the node is not running; use it inside `async with`")
+        return self._network
+
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The plugins that run, in the order in which they were started."""
+        return tuple(self._plugins)
+
+    # ---- what apps and plugins use
+
+    def provide(self, service: Service[T], provider: T) -> None:
+        """Offer a service to the app and to other plugins."""
+        self.services.provide(service, provider)
+
+    def require(self, service: Service[T]) -> T:
+        """What an enabled plugin provides; raises PluginError where none does."""
+        return self.services.require(service)
+
+    def handle(self, topic: str, handler: Handler) -> None:
+        """Let `handler` answer requests and take casts on a topic.
+
+        It is given an Incoming and returns the answer, or a coroutine that does; what it raises is raised at the
+        caller. A plugin's topics begin with its name.
+        """
+        self.network.requests.handle(topic, handler)
+
+    async def request(
+        self, member: Member | NodeId | str, topic: str, value: Any, *, timeout_s: float | None = None
+    ) -> Any:
+        """Send a value to a member's handler and wait for the answer.
+
+        Raises what the handler raised, DeadlineExceeded, PeerLost, UnknownTopic, NotEncodable, UnknownMember.
+        """
+        peer = self._id_of(member)
+        await self.network.writable(peer)
+        return await self.network.requests.request(peer, topic, value, timeout_s)
+
+    async def cast(self, member: Member | NodeId | str, topic: str, value: Any) -> None:
+        """Send a value that needs no answer. It arrives once, unless the peer is lost."""
+        peer = self._id_of(member)
+        await self.network.writable(peer)
+        self.network.requests.cast(peer, topic, value)
+
+    def _id_of(self, member: Member | NodeId | str) -> NodeId:
+        if isinstance(member, NodeId):
+            return member
+        return member.id if isinstance(member, Member) else self.network.member(member).id
+
+    def accuse(self, member: NodeId, state: MemberState) -> None:
+        """For failure detectors: spread the verdict that a member is SUSPECT or FAILED."""
+        self.network.accuse(member, state)
+
+    def start(self, work: Coroutine[Any, Any, Any], name: str | None = None) -> asyncio.Task[Any]:
+        """Run a task in the background; it is cancelled when the node stops, and its failure is logged."""
+        return self._tasks.start(work, name)
+
+    # ---- life
+
+    async def __aenter__(self) -> Node:
+        if self._stack is not None:
+            raise UsageError("a node runs once; make a new one")
+        self._stack = AsyncExitStack()
+        try:
+            await self._start(self._stack)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._stack is not None:
+            self.hooks.notify("node_stopping", node=self)
+            await self._stack.aclose()
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        config = self.config.node
+        versions = dict(enabled_plugins(config.plugins))
+        order = start_order([*versions, *self._extra_plugins])
+        identity = self._identity()
+        self._network = Network(
+            self._record(identity, [(plugin.name, versions.get(plugin, "0")) for plugin in order]),
+            identity,
+            self.config,
+            self.host,
+            self.codec,
+            self.hooks,
+            self._tasks,
+        )
+        stack.push_async_callback(self._tasks.close)
+        self._address = await self._network.open(config.listen, config.advertise)
+        stack.push_async_callback(self._network.close)
+        for plugin in order:
+            self._add_plugin(plugin)
+        self.hooks.check()
+        for each in self._plugins:
+            await self._run_plugin(each, stack)
+        await self._network.join(config.join, config.join_timeout)
+        self.hooks.notify("node_started", node=self)
+        log.info("%s (%s) listens on %s", self.name, self.id, self.address)
+
+    def _identity(self) -> Identity:
+        data_dir = self.config.node.data_dir
+        if data_dir is None:
+            return Identity.generate(self.host.entropy)
+        return Identity.load_or_create(data_dir, self.host.entropy)
+
+    def _record(self, identity: Identity, plugins: list[tuple[str, str]]) -> Member:
+        config = self.config.node
+        return Member(
+            id=identity.node_id,
+            name=config.name or f"{self.host.name}-{str(identity.node_id)[:4]}",
+            addresses=config.advertise or (config.listen,),
+            zone=config.zone,
+            role=Role.CLIENT if config.role == "client" else Role.PEER,
+            incarnation=0,
+            state=MemberState.ALIVE,
+            public_key=identity.public_key,
+            protocol=PROTOCOL_VERSION,
+            plugins=tuple(sorted(plugins)),
+        )
+
+    def _add_plugin(self, plugin: type[Plugin]) -> None:
+        if plugin.hookspecs is not None:
+            self.hooks.add_specs(plugin.hookspecs)
+        config: Any = self.config.plugin_config(plugin.name, plugin.Config)
+        instance = plugin(self, config)
+        self.hooks.register(instance, plugin.name)
+        self._plugins.append(instance)
+
+    async def _run_plugin(self, plugin: Plugin, stack: AsyncExitStack) -> None:
+        own = await stack.enter_async_context(AsyncExitStack())
+        await plugin.run(own)
+        for service in plugin.provides:
+            if service not in self.services:
+                raise PluginError(f"plugin {plugin.name!r} promises the service {service.name!r} but provides none")

@@ -1,0 +1,304 @@
+"""Decides what a message between nodes is for: a request, its answer, a word that needs none, a cancellation.
+
+    kind u8 | 0 u8 | topic length u16 | timeout in ms u32 (0: none) | request id u64 | topic, padded to 8 | body
+
+| kind    | code | body                        | meaning                                             |
+|---------|------|-----------------------------|-----------------------------------------------------|
+| CAST    | 1    | a value (see `codec`)       | for the topic's handler; no answer                  |
+| REQUEST | 2    | a value                     | for the topic's handler; answered by REPLY or FAULT |
+| REPLY   | 3    | a value                     | what the handler returned                           |
+| FAULT   | 4    | an exception (see `faults`) | what the handler raised                             |
+| CANCEL  | 5    | none                        | nobody waits for that request any more              |
+
+Dispatch is a dictionary by topic. A handler that returns a plain value is answered in the same turn, without a task;
+one that returns a coroutine is run as a task, which a CANCEL, the deadline or the loss of the caller cancels.
+Every request ends: by answer, by its deadline, or by the loss of the peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any, Protocol, TypeAlias
+
+from guthi.api import Buffer, NodeId
+from guthi.codec import Codec
+from guthi.endpoint import Posted
+from guthi.errors import (
+    DeadlineExceeded,
+    GuthiError,
+    MalformedMessage,
+    NodeClosed,
+    PeerLost,
+    UnknownTopic,
+    UsageError,
+)
+from guthi.faults import describe, revive
+
+__all__ = ["Handler", "Incoming", "Requests", "Wire"]
+
+_CAST, _REQUEST, _REPLY, _FAULT, _CANCEL = range(1, 6)
+_envelope = Struct(">BBHIQ")
+MAX_TIMEOUT_MS = 0xFFFFFFFF
+
+log = logging.getLogger("guthi.requests")
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A request or a cast, as its handler sees it; `deadline` is in loop time."""
+
+    peer: NodeId
+    value: Any
+    deadline: float | None
+
+
+Handler: TypeAlias = Callable[[Incoming], Any | Awaitable[Any]]
+
+
+class Wire(Protocol):
+    """How messages leave."""
+
+    def post(self, peer: NodeId, parts: list[Buffer]) -> Posted | None:
+        """Send; None where the peer is this node itself."""
+
+    def abandon(self, posted: Posted) -> None:
+        """Do not send what has not been sent."""
+
+    def name_of(self, peer: NodeId) -> str:
+        """What people call the peer."""
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run as a task that does not outlive the node."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A request of ours without an answer yet."""
+
+    peer: NodeId
+    future: asyncio.Future[Any]
+    timeout_s: float | None
+    posted: Posted | None = None
+
+
+class Requests:
+    """Requests and casts of one node, in both directions."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, codec: Codec, wire: Wire) -> None:
+        self._loop, self._codec, self._wire = loop, codec, wire
+        self._handlers: dict[str, Handler] = {}
+        self._next_id = 0
+        self._waiting: dict[int, _Waiting] = {}
+        self._serving: dict[tuple[NodeId, int], asyncio.Task[None]] = {}
+        self._deadlines: list[tuple[float, int, NodeId | None, int]] = []  # a heap; finished ones are skipped
+        self._ticket = 0
+        self._closed = False
+
+    # ---- asking
+
+    def handle(self, topic: str, handler: Handler) -> None:
+        """Let `handler` answer a topic; raises UsageError if it has a handler already."""
+        if topic in self._handlers:
+            raise UsageError(f"the topic {topic!r} has a handler already; choose another name")
+        if not 0 < len(topic.encode()) <= 255:
+            raise UsageError(f"the topic {topic!r} is not 1 to 255 bytes long")
+        self._handlers[topic] = handler
+
+    def forget(self, topic: str) -> None:
+        """Answer the topic no more."""
+        self._handlers.pop(topic, None)
+
+    def cast(self, peer: NodeId, topic: str, value: Any) -> None:
+        """Send a value that needs no answer."""
+        self._check_open()
+        self._wire.post(peer, [_pack(_CAST, topic, 0, None), *self._codec.encode(value)])
+
+    async def request(self, peer: NodeId, topic: str, value: Any, timeout_s: float | None = None) -> Any:
+        """Send a value and wait for the answer.
+
+        Raises what the handler raised, DeadlineExceeded after `timeout_s`, PeerLost when the peer is lost.
+        Cancelling the wait cancels the handler.
+        """
+        self._check_open()
+        self._next_id += 1
+        request_id = self._next_id
+        waiting = _Waiting(peer, self._loop.create_future(), timeout_s)
+        parts: list[Buffer] = [_pack(_REQUEST, topic, request_id, timeout_s), *self._codec.encode(value)]
+        self._waiting[request_id] = waiting
+        try:
+            if timeout_s is not None:
+                self._remind(self._loop.time() + timeout_s, None, request_id)
+            waiting.posted = self._wire.post(peer, parts)
+            return await waiting.future
+        except asyncio.CancelledError:
+            self._withdraw(request_id, waiting)
+            raise
+        finally:
+            self._waiting.pop(request_id, None)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NodeClosed("the node is closed; make a new one")
+
+    def _withdraw(self, request_id: int, waiting: _Waiting) -> None:
+        if self._closed or self._waiting.get(request_id) is not waiting:
+            return
+        if waiting.posted is not None:
+            self._wire.abandon(waiting.posted)
+        self._wire.post(waiting.peer, [_pack(_CANCEL, "", request_id, None)])
+
+    # ---- answering
+
+    def received(self, peer: NodeId, body: Buffer) -> None:
+        """A message from a peer; MalformedMessage if it is none of ours."""
+        view = memoryview(body)
+        if len(view) < _envelope.size:
+            raise MalformedMessage("a message without an envelope")
+        kind, _, topic_length, timeout_ms, request_id = _envelope.unpack_from(view)
+        start = _envelope.size + _padded(topic_length)
+        payload = view[start:]
+        if kind in (_REPLY, _FAULT):
+            self._answered(peer, kind, request_id, payload)
+        elif kind in (_REQUEST, _CAST):
+            topic = str(view[_envelope.size : _envelope.size + topic_length], "utf-8", "replace")
+            deadline = self._loop.time() + timeout_ms / 1000 if timeout_ms else None
+            self._serve(peer, topic, request_id if kind == _REQUEST else None, deadline, payload)
+        elif kind == _CANCEL:
+            task = self._serving.get((peer, request_id))
+            if task is not None:
+                task.cancel()
+        else:
+            raise MalformedMessage(f"no message has the kind {kind}")
+
+    def _answered(self, peer: NodeId, kind: int, request_id: int, payload: memoryview) -> None:
+        waiting = self._waiting.get(request_id)
+        if waiting is None or waiting.peer != peer or waiting.future.done():
+            return
+        try:
+            value = self._codec.decode(payload)
+            if kind == _REPLY:
+                waiting.future.set_result(value)
+            else:
+                waiting.future.set_exception(revive(value, self._codec, self._wire.name_of(peer)))
+        except MalformedMessage as error:
+            waiting.future.set_exception(error)
+
+    def _serve(
+        self, peer: NodeId, topic: str, request_id: int | None, deadline: float | None, payload: memoryview
+    ) -> None:
+        try:
+            handler = self._handlers.get(topic)
+            if handler is None:
+                raise UnknownTopic(f"nobody handles {topic!r} here; the plugin that does so is not enabled")
+            result = handler(Incoming(peer, self._codec.decode(payload), deadline))
+        except Exception as error:  # noqa: BLE001 - it is the caller's to see
+            self._reply_fault(peer, topic, request_id, error)
+            return
+        if not inspect.isawaitable(result):
+            self._reply(peer, topic, request_id, result)
+            return
+        task = self._wire.start(self._finish(peer, topic, request_id, result))
+        if request_id is not None:
+            key = (peer, request_id)
+            self._serving[key] = task
+            task.add_done_callback(lambda _: self._serving.pop(key, None))
+            if deadline is not None:
+                self._remind(deadline, peer, request_id)
+
+    async def _finish(self, peer: NodeId, topic: str, request_id: int | None, result: Awaitable[Any]) -> None:
+        try:
+            value = await result
+        except asyncio.CancelledError:
+            raise  # nobody waits any more
+        except Exception as error:  # noqa: BLE001 - it is the caller's to see
+            self._reply_fault(peer, topic, request_id, error)
+        else:
+            self._reply(peer, topic, request_id, value)
+
+    def _reply(self, peer: NodeId, topic: str, request_id: int | None, value: Any) -> None:
+        if request_id is None or self._closed:
+            return
+        try:
+            self._wire.post(peer, [_pack(_REPLY, "", request_id, None), *self._codec.encode(value)])
+        except GuthiError as error:  # it has no CBOR form, or is too long for the peer
+            self._reply_fault(peer, topic, request_id, error)
+
+    def _reply_fault(self, peer: NodeId, topic: str, request_id: int | None, error: Exception) -> None:
+        if request_id is None:
+            log.error("the handler of %r failed on a message from %s", topic, self._wire.name_of(peer), exc_info=error)
+        elif not self._closed:
+            fault = self._codec.encode(describe(error, self._codec))
+            self._wire.post(peer, [_pack(_FAULT, "", request_id, None), *fault])
+
+    # ---- what goes wrong
+
+    def peer_lost(self, peer: NodeId, reason: str) -> None:
+        """Fail all requests to the peer, and stop what was being done for it."""
+        name = self._wire.name_of(peer)
+        for waiting in [waiting for waiting in self._waiting.values() if waiting.peer == peer]:
+            if not waiting.future.done():
+                waiting.future.set_exception(PeerLost(name, reason))
+        for key, task in list(self._serving.items()):
+            if key[0] == peer:
+                task.cancel()
+
+    def refused(self, posted: Posted, reason: str) -> None:
+        """A message that waited for a session could not be sent on it."""
+        for waiting in self._waiting.values():
+            if waiting.posted is posted and not waiting.future.done():
+                waiting.future.set_exception(UsageError(reason))
+
+    def close(self) -> None:
+        """Fail all that waits and stop all that runs."""
+        self._closed = True
+        for waiting in list(self._waiting.values()):
+            if not waiting.future.done():
+                waiting.future.set_exception(NodeClosed("the node was closed before the answer came"))
+        for task in list(self._serving.values()):
+            task.cancel()
+
+    # ---- time
+
+    def _remind(self, when: float, peer: NodeId | None, request_id: int) -> None:
+        self._ticket += 1
+        heapq.heappush(self._deadlines, (when, self._ticket, peer, request_id))
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next request expires."""
+        while self._deadlines and self._is_over(*self._deadlines[0][2:]):
+            heapq.heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def _is_over(self, peer: NodeId | None, request_id: int) -> bool:
+        return request_id not in self._waiting if peer is None else (peer, request_id) not in self._serving
+
+    def on_deadline(self, now: float) -> None:
+        """Fail requests whose time is up; ours with an error, a peer's by cancelling the handler."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, _, peer, request_id = heapq.heappop(self._deadlines)
+            if peer is not None:
+                task = self._serving.get((peer, request_id))
+                if task is not None:
+                    task.cancel()
+            elif (waiting := self._waiting.get(request_id)) is not None and not waiting.future.done():
+                self._withdraw(request_id, waiting)
+                name = self._wire.name_of(waiting.peer)
+                waiting.future.set_exception(DeadlineExceeded(f"no answer from {name} within {waiting.timeout_s:g} s"))
+
+
+def _padded(length: int) -> int:
+    return (length + 7) & ~7
+
+
+def _pack(kind: int, topic: str, request_id: int, timeout_s: float | None) -> bytes:
+    name = topic.encode()
+    timeout_ms = 0 if timeout_s is None else min(max(int(timeout_s * 1000), 1), MAX_TIMEOUT_MS)
+    padding = bytes(_padded(len(name)) - len(name))
+    return _envelope.pack(kind, 0, len(name), timeout_ms, request_id) + name + padding

@@ -1,0 +1,158 @@
+"""The real machine: its only socket, its entropy, its wall clock, its threads and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import multiprocessing
+import os
+import platform
+import socket
+import sys
+import time
+from collections import Counter
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+
+from guthi.api import Address, Buffer, DatagramReceiver
+from guthi.errors import AddressUnavailable
+
+__all__ = ["SystemHost", "UdpPort"]
+
+LARGEST_DATAGRAM_BYTES = 65_536
+# What a loopback interface takes in one piece, less the headers: Linux has an MTU of 64 KiB there, others less.
+LOOPBACK_DATAGRAM_BYTES = 61_440 if sys.platform == "linux" else 8_192
+DATAGRAMS_A_TURN = 64
+
+
+class UdpPort:
+    """A non-blocking UDP socket that hands all waiting datagrams of a loop turn to its receiver."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, bound: socket.socket, receiver: DatagramReceiver, path_bytes: int
+    ) -> None:
+        self.dropped: Counter[str] = Counter()
+        self._loop, self._socket, self._receiver, self._path_bytes = loop, bound, receiver, path_bytes
+        self._buffer = bytearray(LARGEST_DATAGRAM_BYTES)
+        self._view = memoryview(self._buffer)
+        self._local = Address(*bound.getsockname()[:2])
+        loop.add_reader(bound.fileno(), self._on_readable)
+
+    @property
+    def local_address(self) -> Address:
+        """The bound address, with the port that the system chose."""
+        return self._local
+
+    def max_datagram_bytes(self, destination: Address) -> int:
+        """The largest datagram that reaches the destination's link in one piece."""
+        return LOOPBACK_DATAGRAM_BYTES if destination.is_loopback else self._path_bytes
+
+    def send(self, datagram: Buffer, destination: Address) -> None:
+        """Send, or drop and count when the system will not take it."""
+        try:
+            self._socket.sendto(datagram, destination)
+        except (BlockingIOError, InterruptedError):
+            self.dropped["send buffer full"] += 1
+        except OSError as error:
+            self.dropped[errno.errorcode.get(error.errno or 0, "send failed")] += 1
+
+    def close(self) -> None:
+        """Release the port."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+
+    def _on_readable(self) -> None:
+        for _ in range(DATAGRAMS_A_TURN):
+            try:
+                size, source = self._socket.recvfrom_into(self._buffer)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:  # an ICMP error of an earlier send; the next datagram is not to blame
+                continue
+            self._receiver.datagram_received(self._view[:size], Address(source[0], source[1]))
+            if self._socket.fileno() < 0:
+                return
+        self._receiver.turn_ended()
+
+
+class SystemHost:
+    """The machine this process runs on.
+
+    `path_bytes` is the largest datagram sent off loopback, `receive_buffer_bytes` what the system is asked to hold.
+    """
+
+    def __init__(self, path_bytes: int = 1200, receive_buffer_bytes: int = 4 << 20) -> None:
+        self._path_bytes, self._receive_buffer_bytes = path_bytes, receive_buffer_bytes
+
+    @property
+    def name(self) -> str:
+        """What people call the machine."""
+        return platform.node() or "node"
+
+    async def open_datagrams(self, address: Address, receiver: DatagramReceiver) -> UdpPort:
+        """Bind a port; raises AddressUnavailable with the mend."""
+        loop = asyncio.get_running_loop()
+        resolved = await self.resolve(address)
+        if not resolved:
+            raise AddressUnavailable(f"cannot listen on {address}: no such host; use an address of this machine")
+        family = socket.AF_INET6 if ":" in resolved[0].host else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            bound.setblocking(False)
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                with contextlib.suppress(OSError):
+                    bound.setsockopt(socket.SOL_SOCKET, option, self._receive_buffer_bytes)
+            bound.bind(resolved[0])
+        except OSError as error:
+            bound.close()
+            raise AddressUnavailable(f"cannot listen on {address}: {_mend(error, address)}") from error
+        return UdpPort(loop, bound, receiver, self._path_bytes)
+
+    async def resolve(self, address: Address) -> list[Address]:
+        """All literal addresses of a host name; empty when it has none."""
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
+        except OSError:
+            return []
+        return list(dict.fromkeys(Address(str(entry[4][0]), address.port) for entry in found))
+
+    def interface_addresses(self, bound: Address) -> list[Address]:
+        """The bound address, or for a wildcard the address that routes lead out of, and loopback."""
+        if not bound.is_wildcard:
+            return [bound]
+        family = socket.AF_INET6 if ":" in bound.host else socket.AF_INET
+        outward = "2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1"  # documentation nets: nothing is sent
+        loopback = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        hosts = []
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((outward, 9))
+            hosts.append(str(probe.getsockname()[0]))
+        return [Address(host, bound.port) for host in dict.fromkeys([*hosts, loopback])]
+
+    def entropy(self, size_bytes: int) -> bytes:
+        """Unpredictable bytes from the operating system."""
+        return os.urandom(size_bytes)  # noqa: TID251 - this is the port that hides it
+
+    def wall_time_s(self) -> float:
+        """Seconds since 1970."""
+        return time.time()  # noqa: TID251 - this is the port that hides it
+
+    def thread_executor(self, name: str, workers: int) -> Executor:
+        """Threads for blocking functions."""
+        return ThreadPoolExecutor(workers, thread_name_prefix=name)
+
+    def process_executor(self, name: str, workers: int) -> Executor:
+        """Processes for functions that burn the processor; spawned, because a running loop must not be forked."""
+        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _mend(error: OSError, address: Address) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {address.port} is taken by another process; stop it, or choose another port (0 lets us choose)"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{address.host} is no address of this machine; 0.0.0.0 listens on every interface"
+    if error.errno == errno.EACCES:
+        return f"the system does not allow port {address.port}; choose one above 1023"
+    return error.strerror or str(error)

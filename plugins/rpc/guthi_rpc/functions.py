@@ -1,0 +1,95 @@
+"""What a function in the store is: its name, its signature, and the way in which its node runs it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from guthi.errors import MalformedMessage, UsageError
+
+__all__ = ["Description", "Function", "Run", "describe_function"]
+
+MAX_DOC_CHARACTERS = 1000
+
+
+class Run(Enum):
+    """Where a function runs: on the node's loop, in a thread, or in a process of its own.
+
+    INLINE is for coroutine functions and for functions that return at once: while they run, the node does nothing
+    else. THREAD is for functions that wait or that release the interpreter's lock, as numpy does. PROCESS is for
+    pure Python that burns the processor; the function and its values must be importable and picklable *locally*.
+    """
+
+    INLINE = "inline"
+    THREAD = "thread"
+    PROCESS = "process"
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What every node learns of a function."""
+
+    name: str
+    signature: str
+    doc: str
+    run: Run
+
+    def to_wire(self) -> list[str]:
+        """The positional list that `from_wire` reads."""
+        return [self.name, self.signature, self.doc, self.run.value]
+
+    @classmethod
+    def from_wire(cls, wire: object) -> Description:
+        """Read what a peer says; raises MalformedMessage."""
+        if not (isinstance(wire, list) and len(wire) == 4 and all(isinstance(part, str) for part in wire)):
+            raise MalformedMessage("a function is announced by four texts: name, signature, doc, run")
+        try:
+            return cls(wire[0], wire[1], wire[2], Run(wire[3]))
+        except ValueError:
+            raise MalformedMessage(f"a function runs in no such way: {wire[3]!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function that this node has."""
+
+    description: Description
+    call: Callable[..., Any]
+
+
+def describe_function(call: Callable[..., Any], name: str | None, run: Run | str | None) -> Function:
+    """Take a function into the store; raises UsageError for what cannot be called by name, or run that way."""
+    chosen = name or getattr(call, "__name__", "")
+    if not callable(call):
+        raise UsageError(f"{call!r} is no function; register something that can be called")
+    if not chosen or chosen == "<lambda>" or len(chosen) > 255:
+        raise UsageError(f"{call!r} has no name that others could call; give it one with name=…")
+    description = Description(chosen, _signature(call), _doc(call), _run(call, run))
+    return Function(description, call)
+
+
+def _run(call: Callable[..., Any], run: Run | str | None) -> Run:
+    is_async = inspect.iscoroutinefunction(call)
+    if run is None:
+        return Run.INLINE if is_async else Run.THREAD
+    try:
+        chosen = Run(run)
+    except ValueError:
+        raise UsageError(f"run={run!r}: a function runs {', '.join(repr(each.value) for each in Run)}") from None
+    if is_async and chosen is not Run.INLINE:
+        raise UsageError(f"{call!r} is a coroutine function, so it runs inline; leave run={chosen.value!r} out")
+    return chosen
+
+
+def _signature(call: Callable[..., Any]) -> str:
+    try:
+        return str(inspect.signature(call))
+    except (TypeError, ValueError):  # some builtins have none
+        return "(...)"
+
+
+def _doc(call: Callable[..., Any]) -> str:
+    return (inspect.getdoc(call) or "")[:MAX_DOC_CHARACTERS]

@@ -1,0 +1,61 @@
+"""The report: the arithmetic, plain text into a pipe, JSON for scripts."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from guthi_mandelbrot import Share
+from guthi_mandelbrot.report import Report
+
+SHARES = (Share("alice", bands=40, rows=75, busy_s=1.5), Share("bob", bands=24, rows=25, busy_s=1.25))
+REPORT = Report(Path("out/mandelbrot.png"), SHARES, wall_s=2.0, baseline_s=3.5)
+
+
+def printed(report: Report, *, terminal: bool) -> str:
+    stream = io.StringIO()
+    report.print_to(Console(file=stream, force_terminal=terminal, width=80))
+    return stream.getvalue()
+
+
+def test_into_a_pipe_it_is_plain_aligned_text() -> None:
+    lines = [line.rstrip() for line in printed(REPORT, terminal=False).splitlines()]
+    assert lines == [
+        " node   bands  share    busy",
+        " alice     40  75.0%  1.50 s",
+        " bob       24  25.0%  1.25 s",
+        "2 nodes: 2.00 s",
+        "one node alone: 3.50 s, so 1.75 times faster",
+        "picture: out/mandelbrot.png",
+    ]
+
+
+def test_a_terminal_gets_a_frame() -> None:
+    text = printed(REPORT, terminal=True)
+    assert "╭" in text
+    assert "1.75 times faster" in text
+
+
+def test_without_a_baseline_no_speed_up_is_claimed() -> None:
+    report = Report(Path("a.png"), SHARES[:1], wall_s=2.0, baseline_s=None)
+    assert report.speed_up is None
+    text = printed(report, terminal=False)
+    assert "1 node: 2.00 s" in text
+    assert "faster" not in text
+
+
+def test_a_long_path_stays_on_one_line() -> None:
+    path = Path("/" + "very-long-folder-name/" * 20 + "a.png")
+    assert str(path) in printed(Report(path, SHARES, 1.0, 1.0), terminal=False).splitlines()[-1]
+
+
+def test_json_has_the_same_facts() -> None:
+    facts = json.loads(json.dumps(REPORT.as_json()))
+    assert facts["output"] == "out/mandelbrot.png"
+    assert facts["nodes"][0] == {"node": "alice", "bands": 40, "rows": 75, "busy_s": 1.5, "share": 0.75}
+    assert facts["speed_up"] == pytest.approx(1.75)
+    assert (facts["wall_s"], facts["baseline_s"]) == (2.0, 3.5)

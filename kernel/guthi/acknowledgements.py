@@ -68,6 +68,7 @@ class Acknowledgements:
 
     def _forget_well_known(self) -> None:
         """Drop what all of the last ACKs named, except the largest number: it tells what is expected next."""
+        largest = self._received.next_expected() - 1
+        self._named_up_to.append(largest)
         if len(self._named_up_to) == TIMES_NAMED:
-            self._received.remove(0, self._named_up_to[0])
-        self._named_up_to.append(self._received.next_expected() - 1)
+            self._received.remove(0, min(self._named_up_to[0] + 1, largest))

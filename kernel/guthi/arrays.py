@@ -98,11 +98,10 @@ def _form_of(array: NDArray[Any]) -> _Form:
     if array.ndim > MAX_DIMENSIONS:
         raise NotEncodable(f"an array of {array.ndim} dimensions cannot travel; reshape it to at most {MAX_DIMENSIONS}")
     name = array.dtype.str
-    if array.dtype.names is None:  # the name of a record dtype looks like that of raw bytes
-        if name in _TAG_OF_DTYPE:
-            return _TAG_OF_DTYPE[name]
-        if name in _NAMED_DTYPES:
-            return name
+    if name in _TAG_OF_DTYPE:
+        return _TAG_OF_DTYPE[name]
+    if name in _NAMED_DTYPES:
+        return name
     mend = _MENDS.get(array.dtype.kind, "convert it to numbers")
     raise NotEncodable(f"an array of dtype {array.dtype} has no form on the wire; {mend}")
 

@@ -11,18 +11,19 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from guthi.api import Address
+from guthi.api import Address, NodeId
 from guthi.config import Config
 from guthi.errors import NodeClosed
 from guthi.members import Member
 from guthi.node import Node
 from guthi.plugins import Plugin
+from guthi.requests import Handler
 from guthi.services import Service
 
 __all__ = ["BlockingNode", "connect"]
@@ -35,6 +36,7 @@ class _LoopThread:
 
     def __init__(self) -> None:
         self._ready: Future[asyncio.AbstractEventLoop] = Future()
+        self._gate, self._is_stopping = threading.Lock(), False
         self._thread = threading.Thread(target=self._run, name="guthi", daemon=True)
         self._thread.start()
         self._loop = self._ready.result()
@@ -50,21 +52,26 @@ class _LoopThread:
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and return what it returns."""
-        if not self._thread.is_alive():
-            work.close()
-            raise NodeClosed("the node is closed; connect again")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._gate:  # so that nothing is handed to the loop after the order to stop: it would wait for ever
+            if self._is_stopping:
+                work.close()
+                raise NodeClosed("the node is closed; connect again")
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except CancelledError:
+            raise NodeClosed("the node was closed before the answer came") from None
         except BaseException:
             future.cancel()
             raise
 
     def stop(self) -> None:
         """End the loop and its thread."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stopped.set)
-            self._thread.join()
+        with self._gate:
+            if not self._is_stopping:
+                self._is_stopping = True
+                self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
 
 
 class _Face:
@@ -167,6 +174,11 @@ class BlockingNode:
             raise
 
     @property
+    def id(self) -> NodeId:
+        """Follows from the node's key."""
+        return self._node.id
+
+    @property
     def name(self) -> str:
         """What people call the node."""
         return self._node.name
@@ -185,13 +197,33 @@ class BlockingNode:
 
         return self._thread.wait_for(look())
 
+    def member(self, name_or_id: str | NodeId) -> Member:
+        """As Node.member."""
+
+        async def look() -> Member:
+            return self._node.member(name_or_id)
+
+        return self._thread.wait_for(look())
+
     def require(self, service: Service[Any]) -> Any:
         """The blocking face of what a plugin provides; its methods have the same names and arguments."""
         return _Face(self._node.require(service), self._thread)
 
-    def request(self, member: Member | str, topic: str, value: Any, *, timeout_s: float | None = None) -> Any:
+    def handle(self, topic: str, handler: Handler) -> None:
+        """As Node.handle; the handler runs on the node's own thread, which it must not block."""
+
+        async def handle() -> None:
+            self._node.handle(topic, handler)
+
+        self._thread.wait_for(handle())
+
+    def request(self, member: Member | NodeId | str, topic: str, value: Any, *, timeout_s: float | None = None) -> Any:
         """As Node.request."""
         return self._thread.wait_for(self._node.request(member, topic, value, timeout_s=timeout_s))
+
+    def cast(self, member: Member | NodeId | str, topic: str, value: Any) -> None:
+        """As Node.cast."""
+        self._thread.wait_for(self._node.cast(member, topic, value))
 
     def close(self) -> None:
         """Leave the network; a second call does nothing."""

@@ -36,8 +36,9 @@ from fractions import Fraction
 from io import BytesIO
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from struct import Struct
+from struct import error as StructError
 from types import MappingProxyType, NoneType
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import cbor2
@@ -55,7 +56,6 @@ OUT_OF_BAND_BYTES: Final = 4096
 """Payloads of this length and more travel beside the CBOR."""
 MAX_DEPTH: Final = 64
 MAX_PARTS: Final = 0xFFFF
-MAX_CBOR_BYTES: Final = 0xFFFF_FFFF
 MAX_DECIMAL_DIGITS: Final = 4000
 
 _DEEPEST_LEAF: Final = 4  # levels of a shaped array: tag 40, its list, ARRAY, its list
@@ -139,36 +139,33 @@ class Codec:
         Raises NotEncodable, which says where in the value the trouble is, for what has no form on the wire, contains
         itself, or nests deeper than about 60 levels.
         """
-        if _is_plain(value, _MAX_NESTING):
-            cbor = _dumps(value)
-            return [_HEAD.pack(0, len(cbor)) + cbor]
-        outgoing = _Outgoing(self._records)
-        return _assembled(_dumps(outgoing.convert(value)), outgoing.parts)
+        try:
+            if _is_plain(value, _MAX_NESTING):
+                cbor = cbor2.dumps(value)
+                return [_HEAD.pack(0, len(cbor)) + cbor]
+            outgoing = _Outgoing(self._records)
+            return _assembled(cbor2.dumps(outgoing.convert(value)), outgoing.parts)
+        except UnicodeEncodeError as error:
+            raise NotEncodable(f"the value holds a text that is no Unicode ({error}); send bytes") from error
+        except (StructError, OverflowError) as error:
+            raise NotEncodable("the value is over 4 GiB without its large payloads; send it in pieces") from error
 
     def decode(self, body: Buffer) -> Any:
         """The value of a body; raises MalformedMessage, and nothing else, for whatever is wrong with it."""
         try:
-            return self._decoded(memoryview(body).cast("B").toreadonly())
+            if len(body) < _HEAD.size:
+                raise MalformedMessage("a body is shorter than its head")
+            count, cbor_bytes = _HEAD.unpack_from(body)
+            if count == 0:
+                return _loaded(body[_HEAD.size :], cbor_bytes, self._decoders_without_parts)
+            return self._with_parts(memoryview(body).cast("B").toreadonly(), count, cbor_bytes)
         except Exception as error:  # cbor2, the constructors of its types and of users' classes raise what they like
             raise MalformedMessage(f"a value cannot be decoded: {_reason(error)}") from error
 
-    def _decoded(self, body: memoryview) -> Any:
-        if len(body) < _HEAD.size:
-            raise MalformedMessage("a body is shorter than its head")
-        count, cbor_bytes = _HEAD.unpack_from(body)
+    def _with_parts(self, body: memoryview, count: int, cbor_bytes: int) -> Any:
         start = _HEAD.size + count * _LENGTH.size
         parts = _Parts(_split(body, count, start + cbor_bytes))
-        stream = BytesIO(body[start : start + cbor_bytes])
-        value = cbor2.load(
-            stream,
-            tag_hook=_refuse_tag,
-            semantic_decoders=self._decoders(parts) if count else self._decoders_without_parts,
-            max_depth=MAX_DEPTH,
-            allow_indefinite=False,
-            allow_duplicate_keys=False,
-        )
-        if stream.tell() != cbor_bytes:
-            raise MalformedMessage("more than one value is in a body")
+        value = _loaded(body[start : start + cbor_bytes], cbor_bytes, self._decoders(parts))
         parts.check_all_taken()
         return value
 
@@ -207,14 +204,14 @@ def _record_for(cls: type, name: str) -> _Record:
 
 def _reason(error: BaseException) -> str:
     """What went wrong first, in words that are safe to print: cbor2 wraps, and others' texts may hold what came."""
-    while error.__cause__ is not None:
+    while error.__cause__ is not None and not isinstance(error, MalformedMessage):
         error = error.__cause__
     if isinstance(error, MalformedMessage | cbor2.CBORDecodeError):
         return f"{error!s:.200}"
     return type(error).__name__
 
 
-def _is_plain(value: object, levels: int) -> bool:
+def _is_plain(value: Any, levels: int) -> bool:
     """Whether cbor2 may have the value as it is: nothing to lift or convert, and nested no deeper than `levels`.
 
     This runs for every value sent, so it trades beauty for speed: no call for a scalar. cbor2 itself would overrun the
@@ -222,28 +219,33 @@ def _is_plain(value: object, levels: int) -> bool:
     """
     kind = type(value)
     if kind is list or kind is tuple:
-        for item in cast("list[object]", value):
-            if type(item) not in _SCALARS and not (levels and _is_plain(item, levels - 1)):
-                return False
-        return True
-    if kind is dict:
-        for key, item in cast("dict[object, object]", value).items():
-            if type(key) not in _SCALARS:
-                return False
-            if type(item) not in _SCALARS and not (levels and _is_plain(item, levels - 1)):
-                return False
-        return True
-    return kind in _SCALARS or (kind is bytes and len(cast(bytes, value)) < OUT_OF_BAND_BYTES)
+        children = value
+    elif kind is dict:
+        if not _SCALARS.issuperset(map(type, value)):
+            return False
+        children = value.values()
+    else:
+        return kind in _SCALARS or (kind is bytes and len(value) < OUT_OF_BAND_BYTES)
+    for child in children:
+        if type(child) not in _SCALARS and not (levels and _is_plain(child, levels - 1)):
+            return False
+    return True
 
 
-def _dumps(value: object) -> bytes:
-    try:
-        cbor = cbor2.dumps(value)
-    except (cbor2.CBOREncodeError, ValueError) as error:  # a ValueError: text with lone surrogates
-        raise NotEncodable(f"the value has no form on the wire: {error}") from error
-    if len(cbor) > MAX_CBOR_BYTES:
-        raise NotEncodable("the value is over 4 GiB without its large payloads; send it in pieces")
-    return cbor
+def _loaded(cbor: Buffer, size_bytes: int, decoders: _Decoders) -> Any:
+    """The one item that these `size_bytes` are; `cbor2.loads` would ignore what follows it."""
+    stream = BytesIO(cbor)
+    value = cbor2.load(
+        stream,
+        tag_hook=_refuse_tag,
+        semantic_decoders=decoders,
+        max_depth=MAX_DEPTH,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
+    )
+    if not stream.tell() == len(cbor) == size_bytes:
+        raise MalformedMessage("the length of the CBOR in a body is not that of one value")
+    return value
 
 
 def _assembled(cbor: bytes, parts: list[memoryview]) -> list[Buffer]:

@@ -41,7 +41,8 @@ class Driver:
         self._timed: tuple[Timed, ...] = (endpoint, *timed)
         self._port: Datagrams | None = None
         self._scheduled = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0  # the handle itself may not know: uvloop makes a plain one of a timer that is due at once
         self._after_pump: list[Callable[[], None]] = []
 
     def attach(self, port: Datagrams) -> None:
@@ -112,12 +113,12 @@ class Driver:
         moments = [moment for machine in self._timed if (moment := machine.deadline) is not None]
         wanted = min(moments, default=None)
         if self._timer is not None:
-            if wanted is not None and self._timer.when() <= wanted and not self._timer.cancelled():
+            if wanted is not None and self._timer_at <= wanted:
                 return  # it fires early, finds nothing to do, and is armed again: cheaper than moving it each turn
             self._timer.cancel()
             self._timer = None
         if wanted is not None:
-            self._timer = self._loop.call_at(wanted, self._on_timer)
+            self._timer, self._timer_at = self._loop.call_at(wanted, self._on_timer), wanted
 
     def _on_timer(self) -> None:
         self._timer = None

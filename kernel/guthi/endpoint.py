@@ -9,7 +9,7 @@ responder use the session. A peer's link is thus
 
 | state   | meaning                                      | leaves by                                            |
 |---------|----------------------------------------------|------------------------------------------------------|
-| IDLE    | no session; nothing waits                    | `send`, or the peer's INIT                           |
+| IDLE    | no session; or the peer is about to open one | `send`, `connect`, the end of the peer's handshake   |
 | DIALING | our INIT is on its way, repeated             | RESPONSE, the peer's better INIT, handshake_timeout  |
 | OPEN    | there is a session                           | its end                                              |
 
@@ -24,19 +24,31 @@ After the kind, a cluster datagram is:
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
 from struct import Struct
-from typing import NamedTuple, TypeAlias
 
 from guthi.api import Address, Buffer, NodeId
 from guthi.errors import UsageError
 from guthi.handshake import HandshakeFailed, Initiator, Responder
 from guthi.identity import Identity, node_id_of
 from guthi.keyring import Keyring
-from guthi.outbox import UNORDERED, Outgoing
+from guthi.links import (
+    Dial,
+    EndpointEvent,
+    GossipArrived,
+    HalfOpen,
+    Hello,
+    Link,
+    LinkState,
+    MessageArrived,
+    PeerConnected,
+    PeerDisconnected,
+    Posted,
+    PostRefused,
+    Route,
+)
+from guthi.outbox import UNORDERED
 from guthi.seal import SEALED_KIND, ClusterSeal
 from guthi.session import (
     MessageReceived,
@@ -68,142 +80,10 @@ INIT, RESPONSE, GOSSIP = 1, 2, 3
 FIRST_RETRY_S = 0.25
 MAX_RETRY_S = 2.0
 MAX_HALF_OPEN = 4096
+KEY_ID = slice(1, 5)  # where a sealed datagram names its cluster key
 
 _init = Struct(">BI")
 _response = Struct(">BII")
-
-
-class Route(NamedTuple):
-    """What is needed to open a session with a member."""
-
-    address: Address
-    public_key: bytes
-
-
-class Hello(NamedTuple):
-    """What a node says of itself in the handshake: bytes for the layer above, and the largest message it accepts."""
-
-    body: bytes
-    max_message_bytes: int
-
-    def pack(self) -> bytes:
-        """For the payload of a handshake message."""
-        return self.max_message_bytes.to_bytes(8, "big") + self.body
-
-    @classmethod
-    def unpack(cls, payload: bytes) -> Hello:
-        """Raises HandshakeFailed."""
-        if len(payload) < 8:
-            raise HandshakeFailed("the payload of the handshake is too short")
-        return cls(payload[8:], int.from_bytes(payload[:8], "big"))
-
-
-@dataclass(frozen=True, slots=True)
-class PeerConnected:
-    """A session with a peer is open; `hello` is what the peer's node said of itself."""
-
-    peer: NodeId
-    address: Address
-    hello: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PeerDisconnected:
-    """The session with a peer, or the attempt to open one, is over; unacknowledged messages may be lost.
-
-    `silent` is True when the peer did not answer, False when either side ended it.
-    """
-
-    peer: NodeId
-    reason: str
-    silent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class MessageArrived:
-    """A message from a peer; `body` is the receiver's to keep."""
-
-    peer: NodeId
-    body: Buffer
-
-
-@dataclass(frozen=True, slots=True)
-class GossipArrived:
-    """A membership message from somebody who has the cluster key."""
-
-    source: Address
-    body: bytes
-
-
-@dataclass(slots=True, eq=False)
-class Posted:
-    """A message given to `send`; `outgoing` is set once it has a session."""
-
-    peer: NodeId
-    parts: Sequence[Buffer]
-    channel: int
-    size_bytes: int
-    outgoing: Outgoing | None = None
-    abandoned: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PostRefused:
-    """A message that had waited for a session cannot be sent on it; `reason` is for the sender."""
-
-    posted: Posted
-    reason: str
-
-
-EndpointEvent: TypeAlias = PeerConnected | PeerDisconnected | MessageArrived | PostRefused | GossipArrived
-
-
-class LinkState(Enum):
-    """Where the link to one peer stands."""
-
-    IDLE = auto()
-    DIALING = auto()
-    OPEN = auto()
-
-
-@dataclass(slots=True)
-class _Dial:
-    """Our attempt to open a session."""
-
-    initiator: Initiator
-    index: int
-    datagram: bytes
-    address: Address
-    started_at: float
-    tries: int
-    retry_at: float
-    gives_up_at: float
-
-
-@dataclass(slots=True)
-class _Link:
-    """One peer, as the endpoint knows it."""
-
-    peer: NodeId
-    address: Address | None = None
-    state: LinkState = LinkState.IDLE
-    session: Session | None = None
-    index: int = 0
-    dial: _Dial | None = None
-    pending: deque[Posted] = field(default_factory=deque)
-
-
-@dataclass(slots=True)
-class _HalfOpen:
-    """A session that the peer has not confirmed yet."""
-
-    peer: NodeId
-    address: Address
-    session: Session
-    init: bytes
-    response: bytes
-    hello: bytes
-    expires_at: float
 
 
 class Endpoint:
@@ -230,10 +110,10 @@ class Endpoint:
         self._entropy, self._route, self._datagram_bytes = entropy, route, datagram_bytes
         self._settings, self._handshake_timeout_s = settings, handshake_timeout_s
         self._seal = ClusterSeal(keyring, entropy)
-        self._links: dict[NodeId, _Link] = {}
+        self._links: dict[NodeId, Link] = {}
         self._sessions: dict[int, tuple[NodeId, Session]] = {}  # by our index: every session that may still receive
         self._dials: dict[int, NodeId] = {}
-        self._half_open: dict[int, _HalfOpen] = {}
+        self._half_open: dict[NodeId, HalfOpen] = {}
         self._events: list[EndpointEvent] = []
         self._outgoing: list[tuple[bytes, Address]] = []
         self._addresses: dict[int, Address] = {}  # where each session of `_sessions` sends to
@@ -251,7 +131,7 @@ class Endpoint:
         posted = Posted(peer, parts, channel, sum(map(len, parts)))
         link = self._link(peer)
         if link.session is not None:
-            posted.outgoing = link.session.send(parts, channel)
+            posted.session, posted.outgoing = link.session, link.session.send(parts, channel)
             self._stirred[link.index] = link.session
             return posted
         link.pending.append(posted)
@@ -263,9 +143,10 @@ class Endpoint:
         """Give up a message that may not have been delivered yet; the peer does not wait for it."""
         posted.abandoned = True
         link = self._links.get(posted.peer)
-        if posted.outgoing is not None and link is not None and link.session is not None:
-            link.session.abandon(posted.outgoing)
-            self._stirred[link.index] = link.session
+        if link is None or posted.session is None or posted.outgoing is None or posted.session is not link.session:
+            return  # it has not left, or went down with its session
+        link.session.abandon(posted.outgoing)
+        self._stirred[link.index] = link.session
 
     def connect(self, peer: NodeId, now: float) -> None:
         """Open a session if there is none."""
@@ -276,7 +157,7 @@ class Endpoint:
     def disconnect(self, peer: NodeId, reason: str, code: CloseCode = CloseCode.DONE) -> None:
         """Close the session with a peer, or stop dialing it; nothing that waits is sent."""
         link = self._links.pop(peer, None)
-        if link is None or link.state is LinkState.IDLE:
+        if link is None:
             return
         if link.dial is not None:
             self._dials.pop(link.dial.index, None)
@@ -294,7 +175,7 @@ class Endpoint:
         link = self._links.get(peer)
         if link is None:
             return 0
-        waiting = sum(posted.size_bytes for posted in link.pending)
+        waiting = sum(posted.size_bytes for posted in link.pending if not posted.abandoned)
         return waiting + (link.session.buffered_bytes if link.session is not None else 0)
 
     def round_trip_s(self, peer: NodeId) -> float | None:
@@ -343,8 +224,9 @@ class Endpoint:
         if events is None:
             self.dropped["not authentic or repeated"] += 1
             return
-        if index in self._half_open:
-            self._confirm(index, now)
+        half = self._half_open.get(peer)
+        if half is not None and half.index == index:
+            self._confirm(half)
         self._addresses[index] = source
         self._stirred[index] = session
         if events:
@@ -375,7 +257,7 @@ class Endpoint:
             if plain[0] == GOSSIP:
                 self._events.append(GossipArrived(source, plain[1:]))
             elif plain[0] == INIT and len(plain) > _init.size:
-                self._receive_init(plain, source, now)
+                self._receive_init(plain, bytes(datagram[KEY_ID]), source, now)
             elif plain[0] == RESPONSE and len(plain) > _response.size:
                 self._receive_response(plain, source, now)
             else:
@@ -385,10 +267,10 @@ class Endpoint:
 
     # ---- handshakes
 
-    def _link(self, peer: NodeId) -> _Link:
+    def _link(self, peer: NodeId) -> Link:
         link = self._links.get(peer)
         if link is None:
-            link = self._links[peer] = _Link(peer)
+            link = self._links[peer] = Link(peer)
         return link
 
     def _new_index(self) -> int:
@@ -400,13 +282,12 @@ class Endpoint:
     def _my_hello(self) -> bytes:
         return Hello(self.hello, self._settings.max_message_bytes).pack()
 
-    def _dial(self, link: _Link, now: float) -> None:
-        if any(half.peer == link.peer for half in self._half_open.values()):
+    def _dial(self, link: Link, now: float) -> None:
+        if link.peer in self._half_open:
             return  # the peer's own session is about to be confirmed
         route = self._route(link.peer)
         if route is None:
-            del self._links[link.peer]
-            self._events.append(PeerDisconnected(link.peer, "no address of it is known"))
+            self._give_up(link, "no address of it is known")
             return
         initiator = Initiator(
             identity=self._identity,
@@ -418,22 +299,29 @@ class Endpoint:
         index = self._new_index()
         datagram = _init.pack(INIT, index) + initiator.write_init(self._my_hello())
         gives_up_at = now + self._handshake_timeout_s
-        link.dial = _Dial(initiator, index, datagram, route.address, now, 1, now + FIRST_RETRY_S, gives_up_at)
+        link.dial = Dial(initiator, index, datagram, route.address, now, 1, now + FIRST_RETRY_S, gives_up_at)
         link.state = LinkState.DIALING
         self._dials[index] = link.peer
         self._outgoing.append((self._seal.seal(datagram), route.address))
 
-    def _stop_dialing(self, link: _Link) -> None:
+    def _stop_dialing(self, link: Link) -> None:
         if link.dial is not None:
             self._dials.pop(link.dial.index, None)
             link.dial = None
             link.state = LinkState.IDLE
 
-    def _receive_init(self, plain: bytes, source: Address, now: float) -> None:
+    def _give_up(self, link: Link, reason: str, *, silent: bool = False) -> None:
+        self._stop_dialing(link)
+        del self._links[link.peer]
+        self._events.append(PeerDisconnected(link.peer, reason, silent))
+
+    def _receive_init(self, plain: bytes, key_id: bytes, source: Address, now: float) -> None:
         _, remote_index = _init.unpack_from(plain)
+        key = self._keyring.by_id(key_id)
+        assert key is not None  # the seal was opened with it
         responder = Responder(
             identity=self._identity,
-            psk=self._keyring.primary.derive(b"handshake"),
+            psk=key.derive(b"handshake"),  # while keys are rotated, the peer's primary may differ from ours
             prologue=PROLOGUE,
             ephemeral_private=self._entropy(32),
         )
@@ -445,13 +333,11 @@ class Endpoint:
         link = self._links.get(peer)
         if link is not None and link.state is LinkState.DIALING and self._identity.node_id < peer:
             return  # ours wins, and the peer will answer it
-        for index, half in self._half_open.items():
-            if half.peer == peer:
-                if half.init == plain:
-                    self._outgoing.append((self._seal.seal(half.response), source))
-                    return
-                self._forget_half_open(index)
-                break
+        half = self._half_open.get(peer)
+        if half is not None and half.init == plain:
+            self._outgoing.append((self._seal.seal(half.response), source))
+            return
+        self._forget_half_open(peer)
         if len(self._half_open) >= MAX_HALF_OPEN:
             self.dropped["too many handshakes"] += 1
             return
@@ -480,18 +366,19 @@ class Endpoint:
             peer_max_message_bytes=hello.max_message_bytes,
         )
         expires_at = now + self._handshake_timeout_s
-        self._half_open[index] = _HalfOpen(peer, source, session, init, response, hello.body, expires_at)
+        self._half_open[peer] = HalfOpen(peer, index, source, session, init, response, hello.body, expires_at)
         self._sessions[index] = (peer, session)
         self._outgoing.append((self._seal.seal(response), source))
 
-    def _forget_half_open(self, index: int) -> None:
-        del self._half_open[index]
-        self._sessions.pop(index, None)
+    def _forget_half_open(self, peer: NodeId) -> None:
+        half = self._half_open.pop(peer, None)
+        if half is not None:
+            del self._sessions[half.index]
 
-    def _confirm(self, index: int, now: float) -> None:
+    def _confirm(self, half: HalfOpen) -> None:
         """The third step: the peer has the keys, so its session is used from now on."""
-        half = self._half_open.pop(index)
-        self._open_session(half.peer, index, half.session, half.address, half.hello, now)
+        del self._half_open[half.peer]
+        self._open_session(half.peer, half.index, half.session, half.address, half.hello)
 
     def _receive_response(self, plain: bytes, source: Address, now: float) -> None:
         _, index, remote_index = _response.unpack_from(plain)
@@ -500,7 +387,12 @@ class Endpoint:
         if link is None or link.dial is None or link.dial.index != index:
             self.dropped["a response that nobody waits for"] += 1
             return
-        hello = Hello.unpack(link.dial.initiator.read_response(plain[_response.size :]))
+        payload = link.dial.initiator.read_response(plain[_response.size :])
+        try:
+            hello = Hello.unpack(payload)
+        except HandshakeFailed as failure:
+            self._give_up(link, f"the handshake failed: {failure}")
+            return
         session = Session(
             link.dial.initiator.keys,
             remote_index=remote_index,
@@ -513,18 +405,16 @@ class Endpoint:
         session.ping()
         self._stop_dialing(link)
         self._sessions[index] = (link.peer, session)
-        self._open_session(link.peer, index, session, source, hello.body, now)
+        self._open_session(link.peer, index, session, source, hello.body)
 
-    def _open_session(
-        self, peer: NodeId, index: int, session: Session, address: Address, hello: bytes, now: float
-    ) -> None:
+    def _open_session(self, peer: NodeId, index: int, session: Session, address: Address, hello: bytes) -> None:
         link = self._link(peer)
         self._stop_dialing(link)
         if link.session is not None:
             link.session.close(CloseCode.REPLACED, "replaced by a newer session")
             self._stirred[link.index] = link.session
             self._events.append(PeerDisconnected(peer, "it opened a new session, most likely after a restart"))
-        link.session, link.index, link.address, link.state = session, index, address, LinkState.OPEN
+        link.session, link.index, link.state = session, index, LinkState.OPEN
         self._addresses[index] = address
         self._stirred[index] = session
         self._events.append(PeerConnected(peer, address, hello))
@@ -535,7 +425,7 @@ class Endpoint:
         if posted.abandoned:
             return
         try:
-            posted.outgoing = session.send(posted.parts, posted.channel)
+            posted.session, posted.outgoing = session, session.send(posted.parts, posted.channel)
         except UsageError as error:
             self._events.append(PostRefused(posted, str(error)))
 
@@ -546,9 +436,8 @@ class Endpoint:
         ready, self._outgoing = self._outgoing, []
         stirred, self._stirred = self._stirred, {}
         for index, session in stirred.items():
-            if index not in self._half_open and index in self._addresses:
-                address = self._addresses[index]
-                ready.extend((datagram, address) for datagram in session.datagrams(now))
+            address = self._addresses[index]
+            ready.extend((datagram, address) for datagram in session.datagrams(now))
             self._note_moment(index, session)
         return ready
 
@@ -585,27 +474,23 @@ class Endpoint:
             self._stirred[index] = session
         for link in [link for link in self._links.values() if link.dial is not None]:
             self._dial_again(link, now)
-        for index in [index for index, half in self._half_open.items() if half.expires_at <= now]:
-            self._half_open_expired(index, now)
+        for peer in [peer for peer, half in self._half_open.items() if half.expires_at <= now]:
+            self._half_open_expired(peer, now)
 
-    def _dial_again(self, link: _Link, now: float) -> None:
+    def _dial_again(self, link: Link, now: float) -> None:
         dial = link.dial
         if dial is None:
             return
         if now >= dial.gives_up_at:
-            self._stop_dialing(link)
-            del self._links[link.peer]
-            self._events.append(
-                PeerDisconnected(link.peer, f"no answer from {dial.address} for {self._handshake_timeout_s:g} s", silent=True)
-            )
+            reason = f"no answer from {dial.address} for {self._handshake_timeout_s:g} s"
+            self._give_up(link, reason, silent=True)
         elif now >= dial.retry_at:
             dial.retry_at = now + min(2 * (now - dial.started_at), MAX_RETRY_S)
             dial.tries += 1
             self._outgoing.append((self._seal.seal(dial.datagram), dial.address))
 
-    def _half_open_expired(self, index: int, now: float) -> None:
-        half = self._half_open[index]
-        self._forget_half_open(index)
-        link = self._links.get(half.peer)
-        if link is not None and link.pending and link.state is LinkState.IDLE:
-            self._dial(link, now)
+    def _half_open_expired(self, peer: NodeId, now: float) -> None:
+        self._forget_half_open(peer)
+        link = self._links.get(peer)
+        if link is not None and link.state is LinkState.IDLE:
+            self._dial(link, now)  # it had been left to the peer

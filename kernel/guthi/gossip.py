@@ -222,6 +222,10 @@ class RumourQueue:
             self._heap = list(self._newest.values())
             heapify(self._heap)
 
+    def drop(self, subject: NodeId) -> None:
+        """Say no more of this member; it has been forgotten."""
+        self._newest.pop(subject, None)
+
     def take(
         self, budget_bytes: int, member_count: int, *, at_least: int = 0, but_of: NodeId | None = None
     ) -> list[bytes]:

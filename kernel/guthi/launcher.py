@@ -50,7 +50,8 @@ class LaunchFailed(GuthiError):
 
     def __init__(self, name: str, reason: str, output: Sequence[str] = ()) -> None:
         last_line = next((line for line in reversed(output) if line.strip()), "")
-        super().__init__(f"node {name} {reason}" + (f": {last_line.strip()}" if last_line else ""))
+        cause = last_line.strip().removeprefix("guthi: error: ")
+        super().__init__(f"node {name} {reason}" + (f": {cause}" if cause else ""))
         self.name = name
         self.output = tuple(output)
 
@@ -121,7 +122,11 @@ class NodeProcess(asyncio.SubprocessProtocol):
         if not self._ended.is_set():
             self._transport.get_pipe_transport(_STDIN).close()
             with suppress(ProcessLookupError):
-                self._transport.terminate()
+                if sys.platform == "win32":
+                    self._transport.terminate()
+                else:
+                    # Not `terminate`: it polls, and so takes the exit code away from asyncio's watcher (255).
+                    os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """End it at once, with all that it has started."""

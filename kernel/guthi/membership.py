@@ -10,8 +10,8 @@ hands what it got to `merge`.
 Invariants
 - Records only ever change to ones that supersede them, so all tables become equal once records stop changing.
 - Only a member raises its own incarnation. Seeing a record of itself that its own does not beat (an accusation, or
-  what it said before a restart), it takes a higher incarnation and spreads that: it refutes. Whoever shows it any
-  outdated record of itself is sent the present one. After `leave` it refutes nothing.
+  what it said before a restart), it takes a higher incarnation and spreads that: it refutes. Whoever repeats an
+  accusation, even a refuted one, is answered directly. After `leave` it refutes nothing.
 - With no news to spread no gossip is sent. What remains is slow: a sync with a random member, a Hello to join
   addresses where nobody lives, and, as in Serf, a Hello to a random failed member, so that partitions merge.
 - With discovery STATIC only members that were met directly are admitted; of these, gossip is believed.
@@ -477,6 +477,7 @@ class Membership:
         for id in forgotten:
             self._routes.pop(id, None)
             self._told_at.pop(id, None)
+            self._rumours.drop(id)
         if forgotten:
             self._conflicts = {pair for pair in self._conflicts if not set(pair).intersection(forgotten)}
 

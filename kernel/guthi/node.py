@@ -194,7 +194,7 @@ class Node:
             await self._run_plugin(each, stack)
         await self._network.join(config.join, config.join_timeout)
         self.hooks.notify("node_started", node=self)
-        log.info("%s (%s) listens on %s", self.name, self.id, self.address)
+        log.debug("%s (%s) listens on %s", self.name, self.id, self.address)
 
     def _identity(self) -> Identity:
         data_dir = self.config.node.data_dir

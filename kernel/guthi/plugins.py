@@ -86,6 +86,9 @@ class InstalledPlugin:
             raise PluginError(f"plugin {self.name!r} cannot be imported: {type(error).__name__}: {error}") from error
         if not (isinstance(loaded, type) and issubclass(loaded, Plugin)):
             raise PluginError(f"plugin {self.name!r} names {self.entry_point.value}, which is no guthi.Plugin class")
+        own_name = getattr(loaded, "name", "nothing")
+        if own_name != self.name:  # the entry point enables it, the class finds its table: two names would go astray
+            raise PluginError(f"plugin {self.name!r} calls itself {own_name!r}; entry point and class must agree")
         return loaded
 
 

@@ -22,6 +22,7 @@ import heapq
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Protocol, TypeAlias
@@ -151,7 +152,8 @@ class Requests:
             return
         if waiting.posted is not None:
             self._wire.abandon(waiting.posted)
-        self._wire.post(waiting.peer, [_pack(_CANCEL, "", request_id, None)])
+        with suppress(PeerLost):  # then it has stopped anyway
+            self._wire.post(waiting.peer, [_pack(_CANCEL, "", request_id, None)])
 
     # ---- answering
 
@@ -234,7 +236,8 @@ class Requests:
             log.error("the handler of %r failed on a message from %s", topic, self._wire.name_of(peer), exc_info=error)
         elif not self._closed:
             fault = self._codec.encode(describe(error, self._codec))
-            self._wire.post(peer, [_pack(_FAULT, "", request_id, None), *fault])
+            with suppress(PeerLost):  # then nobody waits for it
+                self._wire.post(peer, [_pack(_FAULT, "", request_id, None), *fault])
 
     # ---- what goes wrong
 

@@ -122,6 +122,13 @@ def test_what_cannot_travel_says_where_and_what_would_do(value: Any, mend: str) 
         Codec().encode({"a": [0, value]})
 
 
+def refused(tag: cbor2.CBORTag) -> None:
+    """Refused by a check that says what is wrong, not by an exception that numpy happened to raise."""
+    with pytest.raises(MalformedMessage) as caught:
+        Codec().decode(body_of(cbor2.dumps(tag)))
+    assert "Error" not in str(caught.value)
+
+
 def flat(count: int = 6) -> cbor2.CBORTag:
     return cbor2.CBORTag(64, bytes(count))
 
@@ -130,14 +137,14 @@ def flat(count: int = 6) -> cbor2.CBORTag:
     "content",
     [
         [[2, 2], flat()], [[7], flat()], [[-2, -3], flat()], [[2, "3"], flat()], [[True, 6], flat()], [6, flat()],
-        [[2**64, 0], flat(0)], [[2**62, 2**62, 0], flat(0)], [[1] * 33, flat(1)], [[2**64 + 6], flat()], [[], flat()],
+        [[2**64, 0], flat(0)], [[2**62, 2**62, 0], flat(0)], [[2**32, 2**32], flat(0)],
+        [[1] * 33, flat(1)], [[2**64 + 6], flat()], [[], flat()],
         [{}, flat()], [[6], b"123456"], [[6], [0] * 6], [[6]], 6, [[6], cbor2.CBORTag(40, [[2, 3], flat()])],
         [["6" * 9000], flat()], [[10**5000, 0], flat(0)],
     ],
 )  # fmt: skip
 def test_dimensions_that_do_not_fit_are_refused(content: Any) -> None:
-    with pytest.raises(MalformedMessage):
-        Codec().decode(body_of(cbor2.dumps(cbor2.CBORTag(40, content))))
+    refused(cbor2.CBORTag(40, content))
 
 
 @pytest.mark.parametrize(
@@ -155,5 +162,4 @@ def test_dimensions_that_do_not_fit_are_refused(content: Any) -> None:
     ],
 )  # fmt: skip
 def test_malformed_arrays_are_refused(tag: cbor2.CBORTag) -> None:
-    with pytest.raises(MalformedMessage):
-        Codec().decode(body_of(cbor2.dumps(tag)))
+    refused(tag)

@@ -317,20 +317,31 @@ def test_a_depth_that_would_crash_the_serializer_is_refused() -> None:
         Codec().encode(nested(200_000))
 
 
-@pytest.mark.parametrize("leaf", [1, 2**100, {}, Decimal(1), LARGE, np.zeros((2, 2)), np.zeros((64, 64), "c8")])
-def test_whatever_is_encoded_is_not_too_deep_to_decode(leaf: Any) -> None:
-    codec = make_codec()
-    for wrap in (lambda v: [v], lambda v: {"k": v}, lambda v: Tagged(v), lambda v: (v, {1})):
-        codec.register(Tagged)
-        value, levels = leaf, 0
-        while True:
+UNHASHABLE_LEAVES = [{}, np.zeros((2, 2)), np.zeros((64, 64), "c8")]
+LEAVES = [1, 2**100, Decimal(1), LARGE]
+
+
+@pytest.mark.parametrize(
+    ("wrap", "leaves"),
+    [
+        (lambda value: [value], LEAVES + UNHASHABLE_LEAVES),
+        (lambda value: {"key": value}, LEAVES + UNHASHABLE_LEAVES),
+        (Tagged, LEAVES + UNHASHABLE_LEAVES),
+        (lambda value: frozenset([value]), LEAVES),
+    ],
+)
+def test_whatever_is_encoded_is_not_too_deep_to_decode(wrap: Any, leaves: list[Any]) -> None:
+    codec = Codec()
+    codec.register(Tagged)
+    for value in leaves:
+        for levels in range(MAX_DEPTH):
             try:
                 body = b"".join(codec.encode(value))
             except NotEncodable:
                 break
             codec.decode(body)
-            value, levels = wrap(value), levels + 1
-        assert levels >= 20
+            value = wrap(value)
+        assert 20 <= levels < MAX_DEPTH - 1
 
 
 # What comes from a peer

@@ -41,6 +41,13 @@ class Unprintable(Exception):
         raise RuntimeError("not telling")
 
 
+class Shy(Exception):
+    """An exception whose `__new__` makes something else."""
+
+    def __new__(cls, *args: Any) -> Any:
+        return ValueError(*args)
+
+
 def raised(error: BaseException) -> BaseException:
     try:
         raise error
@@ -197,6 +204,12 @@ def test_a_registered_dataclass_is_no_exception() -> None:
     codec = Codec()
     codec.register(dataclasses.make_dataclass("Point", ["x"]))
     assert type(revive(fault(**{"class": "Point"}), codec, "bob")) is RemoteError
+
+
+def test_a_class_that_makes_something_else_of_its_arguments_is_not_trusted() -> None:
+    codec = Codec()
+    codec.register(Shy)
+    assert type(revive(fault(**{"class": "Shy"}), codec, "bob")) is RemoteError
 
 
 @pytest.mark.parametrize("attributes", [{"with_traceback": 1}, {"__class__": "x"}, {"add_note": 1}, {3: 4}])

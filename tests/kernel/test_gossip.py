@@ -162,6 +162,16 @@ def test_a_record_longer_than_the_budget_travels_alone_when_it_must() -> None:
     assert queue.take(1100, 1) == [encode_record(member(1))]
 
 
+def test_a_forgotten_member_is_no_longer_news() -> None:
+    queue = RumourQueue(4)
+    queue.add(member(1))
+    queue.add(member(2))
+    queue.drop(member(2).id)
+    queue.drop(member(3).id)
+    assert queue.take(1100, 1) == [encode_record(member(1))]
+    assert len(queue) == 1
+
+
 def test_nobody_is_sent_news_of_itself() -> None:
     queue = RumourQueue(1)
     queue.add(member(1))

@@ -278,7 +278,7 @@ async def test_a_second_cancellation_kills_at_once(tmp_path: Path, witness: Witn
 
 
 LAUNCHER = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from guthi.cluster import Cluster
 from guthi.launcher import Launcher
@@ -292,6 +292,8 @@ async def main():
         print("started", flush=True)
         await asyncio.Event().wait()
 
+# A test run in the background (`make check &`) hands down an ignored SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(main())
 """
 
@@ -315,15 +317,17 @@ async def a_launcher_process(tmp_path: Path, witness: Witness, mode: str) -> Asy
 
 async def test_children_end_when_the_launcher_is_killed(tmp_path: Path, witness: Witness) -> None:
     async with a_launcher_process(tmp_path, witness, "patient") as process:
-        assert witness.living == 2
+        await witness.until(living=2)
         process.kill()
         await witness.until(living=0)
 
 
 async def test_ctrl_c_ends_the_launcher_which_ends_the_children(tmp_path: Path, witness: Witness) -> None:
     async with a_launcher_process(tmp_path, witness, "good") as process:
+        await witness.until(living=2)
         process.send_signal(signal.SIGINT)
-        assert await process.wait() == -signal.SIGINT
+        async with asyncio.timeout(PATIENCE_S):
+            assert await process.wait() == -signal.SIGINT
         await witness.until(living=0)
     assert sorted(set(witness.goodbyes)) == ["alice: bye", "bob: bye"]
 

@@ -234,6 +234,12 @@ def test_another_protocol_is_kept_out_and_named_once() -> None:
     assert of_kind(me.receive(Hello(stranger), address_of(2), 1.0), IncompatibleMember) == []
 
 
+def test_those_kept_out_are_remembered_within_the_bound() -> None:
+    me = machine(1, GossipSettings(max_members=2))
+    strangers = Gossip(tuple(member(number, protocol=2) for number in range(2, 9)))
+    assert len(me.receive(strangers, address_of(2), 0.0)) == 2
+
+
 def test_updates_are_told_once() -> None:
     me = machine(1)
     me.receive(Hello(member(2)), address_of(2), 0.0)
@@ -277,6 +283,15 @@ def test_an_accusation_is_an_event_is_spread_and_told_to_the_accused() -> None:
     assert of_kind(me.accuse(member(2).id, MemberState.FAILED, 3.0), MemberEvent) == [MemberFailed(failed)]
     assert me.alive() == [member(3)]
     assert me.get(member(2).id) == failed
+
+
+def test_a_failed_member_that_answers_a_knock_is_synced_with_at_once() -> None:
+    me = machine(1)
+    me.receive(Hello(member(2)), address_of(2), 0.0)
+    me.accuse(member(2).id, MemberState.FAILED, 1.0)
+    back = member(2, incarnation=1)
+    assert me.receive(Welcome(back), address_of(2), 2.0) == [MemberRecovered(back), RequestSync(back)]
+    assert me.receive(Welcome(back), address_of(2), 2.1) == []
 
 
 def test_misuse_of_accuse() -> None:
@@ -413,6 +428,9 @@ def test_those_that_went_are_forgotten_and_not_reminded_of_by_others() -> None:
     assert me.merge([failed], 200.0) == []
     assert me.get(member(2).id) == failed  # listed, for people
     assert me.snapshot() == [me.me]  # but not passed on
+    me.receive(Hello(member(3)), address_of(3), 200.0)
+    told = [record for _, message in sent(me.on_deadline(200.5)) for record in message.records]
+    assert told == [member(3)]
     assert me.merge([member(2, incarnation=1)], 201.0) == [MemberJoined(member(2, incarnation=1))]
 
 

@@ -1,7 +1,6 @@
 """Guthi's rpc plugin: a global function store, calls by name, and map over all nodes."""
 
-from guthi_rpc.errors import NoProvider, UnknownFunction
-from guthi_rpc.execution import WorkerDied
+from guthi_rpc.errors import NoProvider, UnknownFunction, WorkerDied
 from guthi_rpc.functions import Run
 from guthi_rpc.mapping import MapResult
 from guthi_rpc.plugin import RpcPlugin

@@ -1,7 +1,8 @@
 """The global function store: which node has which functions, as each of them announced it.
 
 Each node announces the whole of its own part, with a revision that grows; an older announcement that arrives late is
-ignored. So the store of every node converges on the same picture without anybody being in charge of it (mission A3).
+ignored. A node that was restarted has a new life, and what it says replaces what it said in the former one. So the
+store of every node converges on the same picture without anybody being in charge of it (mission A3).
 """
 
 from __future__ import annotations
@@ -14,30 +15,46 @@ from guthi.api import NodeId
 from guthi.errors import MalformedMessage
 from guthi_rpc.functions import Description
 
-__all__ = ["Announcement", "Directory"]
+__all__ = ["LIFE_BYTES", "Announcement", "Directory"]
 
+LIFE_BYTES = 8
 MAX_FUNCTIONS = 65_536
+MAX_WORKERS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One node's part of the store; `workers` is how many calls it runs at a time."""
+    """One node's part of the store: `life` differs from start to start, `workers` is how many calls it runs at a time.
 
+    On the wire it is a list: life, revision, workers, functions.
+    """
+
+    life: bytes
     revision: int
     workers: int
     functions: tuple[Description, ...]
 
     def to_wire(self) -> list[Any]:
         """The positional list that `from_wire` reads."""
-        return [self.revision, self.workers, [each.to_wire() for each in self.functions]]
+        return [self.life, self.revision, self.workers, [each.to_wire() for each in self.functions]]
 
     @classmethod
     def from_wire(cls, wire: object) -> Announcement:
         """Read what a peer says; raises MalformedMessage."""
         match wire:
-            case [int(revision), int(workers), list(functions)] if workers > 0 and len(functions) <= MAX_FUNCTIONS:
-                return cls(revision, workers, tuple(Description.from_wire(each) for each in functions))
-        raise MalformedMessage("an announcement is a revision, a number of workers, and a list of functions")
+            case [bytes(life), int(revision), int(workers), list(parts)] if (
+                len(life) == LIFE_BYTES and 0 < workers <= MAX_WORKERS and len(parts) <= MAX_FUNCTIONS
+            ):
+                functions = tuple(Description.from_wire(each) for each in parts)
+            case _:
+                raise MalformedMessage("an announcement is a life, a revision, a number of workers and functions")
+        if len({each.name for each in functions}) < len(functions):
+            raise MalformedMessage("a function is announced twice by one node")
+        return cls(life, revision, workers, functions)
+
+    def replaces(self, other: Announcement) -> bool:
+        """Whether this is news to somebody who has heard `other`."""
+        return self.life != other.life or self.revision > other.revision
 
 
 class Directory:
@@ -51,7 +68,7 @@ class Directory:
     def announced(self, node: NodeId, announcement: Announcement) -> None:
         """A node said what it has."""
         old = self._announced.get(node)
-        if old is not None and old.revision >= announcement.revision:
+        if old is not None and not announcement.replaces(old):
             return
         self._remove(node)
         self._announced[node] = announcement
@@ -73,6 +90,10 @@ class Directory:
             if not providers:
                 del self._providers[function.name]
 
+    def knows(self, node: NodeId) -> bool:
+        """True if the node has said what it has."""
+        return node in self._announced
+
     def has(self, node: NodeId, name: str) -> bool:
         """True if the node has a function of that name."""
         return node in self._providers.get(name, ())
@@ -92,7 +113,7 @@ class Directory:
 
     def descriptions(self, name: str) -> list[tuple[NodeId, Description]]:
         """What each provider says of the function, sorted by node."""
-        return sorted(self._providers.get(name, {}).items())
+        return sorted(self._providers.get(name, {}).items(), key=lambda entry: entry[0])
 
     def missing(self, nodes: Iterable[NodeId]) -> list[NodeId]:
         """Those of the nodes that have not announced anything yet."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guthi.errors import GuthiError, UsageError
 
-__all__ = ["NoProvider", "UnknownFunction"]
+__all__ = ["NoProvider", "UnknownFunction", "WorkerDied"]
 
 
 class UnknownFunction(UsageError, LookupError):
@@ -13,3 +13,7 @@ class UnknownFunction(UsageError, LookupError):
 
 class NoProvider(GuthiError):
     """Functions of that name were known, but every node that had one is gone."""
+
+
+class WorkerDied(GuthiError):
+    """The process that ran a function died under it."""

@@ -1,66 +1,117 @@
-"""Runs functions: on the loop, in threads, or in processes, never letting one of them hold the node up."""
+"""Runs functions: on the loop, in threads, or in processes, never letting one of them hold the node up, or end it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from guthi.api import Host
-from guthi.errors import GuthiError
+from guthi_rpc.attempts import attempt, attempt_in_worker, contained
+from guthi_rpc.errors import WorkerDied
 from guthi_rpc.functions import Function, Run
 
-__all__ = ["Execution", "WorkerDied"]
+__all__ = ["Answer", "Execution"]
 
-
-class WorkerDied(GuthiError):
-    """The process that ran a function died under it."""
+Answer: TypeAlias = tuple[Any, float]
+"""What a function returned, and how many seconds it ran; the time that it waited for a worker is not counted."""
 
 
 class Execution:
-    """The pools of one node, made when they are first needed."""
+    """The pools of one node, made when they are first needed.
+
+    `running` counts the calls that are not done, those that wait for a worker included.
+    """
 
     def __init__(self, host: Host, node: str, threads: int, processes: int) -> None:
+        self.running = 0
         self._host, self._node = host, node
         self._threads, self._processes = threads, processes
         self._pools: dict[Run, Executor] = {}
+        self.is_closed = False
 
-    def run(self, function: Function, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
-        """The value, or something awaitable that gives it; raises what the function raises."""
+    def run(self, function: Function, arguments: Sequence[Any], named: Mapping[str, Any]) -> Answer | Awaitable[Answer]:
+        """The answer, or something that gives it; raises what the function raises. Not after `close`."""
+        assert not self.is_closed
         style = function.description.run
         if style is Run.INLINE:
-            return function.call(*arguments, **named)
-        call = partial(function.call, *arguments, **named)
-        if style is Run.THREAD:
-            return asyncio.get_running_loop().run_in_executor(self._pool(style), call)
-        return self._in_process(call)
+            return self._inline(function.call, arguments, named)
+        return self._in_pool(style, partial(function.call, *arguments, **named))
 
-    async def _in_process(self, call: Callable[[], Any]) -> Any:
+    def _inline(
+        self, call: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any]
+    ) -> Answer | Awaitable[Answer]:
+        clock = asyncio.get_running_loop().time
+        started_at = clock()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool(Run.PROCESS), call)
+            value = call(*arguments, **named)
+        except BaseException as error:
+            raise contained(error)  # noqa: B904 - it is the same error, or has it as its cause
+        return self._awaited(value, started_at) if isinstance(value, Awaitable) else (value, clock() - started_at)
+
+    async def _awaited(self, value: Awaitable[Any], started_at: float) -> Answer:
+        self.running += 1
+        try:
+            result = await value
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
+            raise contained(error)  # noqa: B904 - as above
+        finally:
+            self.running -= 1
+        return result, asyncio.get_running_loop().time() - started_at
+
+    async def _in_pool(self, style: Run, call: Callable[[], Any]) -> Answer:
+        loop, pool = asyncio.get_running_loop(), self._pool(style)
+        work = partial(attempt_in_worker if style is Run.PROCESS else partial(attempt, loop.time), call)
+        self.running += 1
+        try:
+            done = await loop.run_in_executor(pool, work)
         except BrokenExecutor as error:
-            broken = self._pools.pop(Run.PROCESS, None)
-            if broken is not None:
-                broken.shutdown(wait=False)
+            self._discard(style, pool)
             raise WorkerDied(
-                f"a worker process of {self._node} died while it ran a function; new ones are started. "
-                "Most often the function used too much memory, or called os._exit"
+                f"a worker process of {self._node} died while it ran a function; new ones are started. Most often "
+                "the function used too much memory, called os._exit, or cannot be imported by another process"
             ) from error
+        finally:
+            self.running -= 1
+        return done.answer()
 
     def _pool(self, style: Run) -> Executor:
         pool = self._pools.get(style)
         if pool is None:
-            if style is Run.THREAD:
-                pool = self._host.thread_executor(f"guthi-rpc-{self._node}", self._threads)
-            else:
-                pool = self._host.process_executor(f"guthi-rpc-{self._node}", self._processes)
-            self._pools[style] = pool
+            name = f"guthi-rpc-{self._node}"
+            pool = self._pools[style] = (
+                self._host.thread_executor(name, self._threads)
+                if style is Run.THREAD
+                else self._host.process_executor(name, self._processes)
+            )
         return pool
 
+    def _discard(self, style: Run, pool: Executor) -> None:
+        """Use a broken pool no more; many calls may notice at once, and some when there is a new one already."""
+        if self._pools.get(style) is pool:
+            del self._pools[style]
+        pool.shutdown(wait=False)
+
     def close(self) -> None:
-        """Start nothing more; what runs in a thread runs to its end, but nobody waits for it."""
+        """Start nothing more. What runs in a process is ended; what runs in a thread cannot be, but is not awaited."""
+        self.is_closed = True
         for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+            _end(pool)
         self._pools.clear()
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody cancels this task, or the function only raised CancelledError by itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _end(pool: Executor) -> None:
+    processes = dict(getattr(pool, "_processes", None) or {})  # Python 3.14 has terminate_workers for this
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes.values():
+        process.terminate()

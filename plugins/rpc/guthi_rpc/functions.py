@@ -12,7 +12,8 @@ from guthi.errors import MalformedMessage, UsageError
 
 __all__ = ["Description", "Function", "Run", "describe_function"]
 
-MAX_DOC_CHARACTERS = 1000
+MAX_NAME_CHARACTERS = 255
+MAX_TEXT_CHARACTERS = 1000  # of a signature, and of a docstring
 
 
 class Run(Enum):
@@ -44,12 +45,17 @@ class Description:
     @classmethod
     def from_wire(cls, wire: object) -> Description:
         """Read what a peer says; raises MalformedMessage."""
-        if not (isinstance(wire, list) and len(wire) == 4 and all(isinstance(part, str) for part in wire)):
-            raise MalformedMessage("a function is announced by four texts: name, signature, doc, run")
+        match wire:
+            case [str(name), str(signature), str(doc), str(run)]:
+                pass
+            case _:
+                raise MalformedMessage("a function is announced by four texts: name, signature, doc, run")
+        if not 0 < len(name) <= MAX_NAME_CHARACTERS or max(len(signature), len(doc)) > MAX_TEXT_CHARACTERS:
+            raise MalformedMessage("a function is announced with a name or a text that is too long, or without a name")
         try:
-            return cls(wire[0], wire[1], wire[2], Run(wire[3]))
+            return cls(name, signature, doc, Run(run))
         except ValueError:
-            raise MalformedMessage(f"a function runs in no such way: {wire[3]!r}") from None
+            raise MalformedMessage(f"a function runs in no such way: {run[:80]!r}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +68,24 @@ class Function:
 
 def describe_function(call: Callable[..., Any], name: str | None, run: Run | str | None) -> Function:
     """Take a function into the store; raises UsageError for what cannot be called by name, or run that way."""
-    chosen = name or getattr(call, "__name__", "")
     if not callable(call):
         raise UsageError(f"{call!r} is no function; register something that can be called")
-    if not chosen or chosen == "<lambda>" or len(chosen) > 255:
-        raise UsageError(f"{call!r} has no name that others could call; give it one with name=…")
-    description = Description(chosen, _signature(call), _doc(call), _run(call, run))
+    if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
+        raise UsageError(f"{call!r} is a generator function, and a generator cannot travel; let it return a list")
+    description = Description(_name(call, name), _signature(call), _doc(call), _run(call, run))
     return Function(description, call)
 
 
+def _name(call: Callable[..., Any], name: str | None) -> str:
+    chosen = getattr(call, "__name__", "") if name is None else name
+    if not isinstance(chosen, str) or not 0 < len(chosen) <= MAX_NAME_CHARACTERS or chosen == "<lambda>":
+        mend = f"give it one of 1 to {MAX_NAME_CHARACTERS} characters with name=…"
+        raise UsageError(f"{call!r} has no name that others could call; {mend}")
+    return chosen
+
+
 def _run(call: Callable[..., Any], run: Run | str | None) -> Run:
-    is_async = inspect.iscoroutinefunction(call)
+    is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))
     if run is None:
         return Run.INLINE if is_async else Run.THREAD
     try:
@@ -81,15 +94,17 @@ def _run(call: Callable[..., Any], run: Run | str | None) -> Run:
         raise UsageError(f"run={run!r}: a function runs {', '.join(repr(each.value) for each in Run)}") from None
     if is_async and chosen is not Run.INLINE:
         raise UsageError(f"{call!r} is a coroutine function, so it runs inline; leave run={chosen.value!r} out")
+    if chosen is Run.PROCESS and "<" in getattr(call, "__qualname__", ""):  # <locals> and <lambda>
+        raise UsageError(f"{call!r} cannot be imported by a worker process; define it at the top of a module")
     return chosen
 
 
 def _signature(call: Callable[..., Any]) -> str:
     try:
-        return str(inspect.signature(call))
+        return str(inspect.signature(call))[:MAX_TEXT_CHARACTERS]
     except (TypeError, ValueError):  # some builtins have none
         return "(...)"
 
 
 def _doc(call: Callable[..., Any]) -> str:
-    return (inspect.getdoc(call) or "")[:MAX_DOC_CHARACTERS]
+    return (inspect.getdoc(call) or "")[:MAX_TEXT_CHARACTERS]

@@ -3,24 +3,29 @@
 Items wait in one queue. Each provider has at most one item more than it has workers, so that its next item is there
 when it is done with the last; who is quick comes back sooner and gets more. When a provider is lost, its items go back
 to the front of the queue, and the next node that has room takes them. A provider that appears while the map runs is
-given items at once.
+given items at once. A result keeps its place until it is taken, so a slow consumer slows the map down.
+
+An item that is given to MAX_LOSSES nodes and loses them all ends the map: most likely it is the item that kills them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from guthi.api import NodeId
-from guthi.errors import PeerLost
-from guthi_rpc.errors import NoProvider, UnknownFunction
+from guthi_rpc.errors import NoProvider
+from guthi_rpc.execution import Answer
+from guthi_rpc.items import Item, Items
 
-__all__ = ["MapResult", "MapRun"]
+__all__ = ["MapResult", "MapRun", "NotComputed"]
 
 PATIENCE_S = 10.0  # how long a map waits for a provider when it has lost all
+RETRY_S = 1.0  # then, how soon it turns again to one that it lost, but that nobody else has missed
+MAX_LOSSES = 4  # as Spark's spark.task.maxFailures
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,15 @@ class MapResult:
         yield self.value
 
 
-Answer: TypeAlias = tuple[Any, float]
-Call: TypeAlias = Callable[[NodeId, Any], Awaitable[Answer]]
+class NotComputed(Exception):
+    """What `call` raises when the node, not the function, is to blame: it is gone, or has the function no more."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+Call: TypeAlias = Callable[[NodeId, Any], Coroutine[Any, Any, Answer]]
 
 
 class MapRun:
@@ -60,111 +72,130 @@ class MapRun:
         providers: Callable[[], dict[NodeId, int]],
         changed: Callable[[], Awaitable[None]],
         name_of: Callable[[NodeId], str],
-        start: Callable[[Awaitable[Answer]], asyncio.Task[Answer]],
+        patience_s: float = PATIENCE_S,
+        retry_s: float = RETRY_S,
     ) -> None:
-        self._items = _numbered(items)
+        self._wake = asyncio.Event()
+        self._items = Items(items, self._wake.set)
         self._call, self._providers, self._changed, self._name_of = call, providers, changed, name_of
-        self._start = start
-        self._again: deque[tuple[int, Any]] = deque()
-        self._exhausted = False
-        self._under_way: dict[asyncio.Task[Answer], tuple[int, Any, NodeId]] = {}
-        self._shunned: set[NodeId] = set()  # lost in this run; the directory may not have noticed yet
+        self._patience_s, self._retry_s = patience_s, retry_s
+        self._again: deque[Item] = deque()
+        self._places: dict[NodeId, int] = {}
+        self._lost: set[NodeId] = set()  # in this run, while the others have not missed them yet
+        self._taken: Counter[NodeId] = Counter()
+        self._under_way: dict[asyncio.Task[Answer], tuple[Item, NodeId]] = {}
+        self._ended: deque[asyncio.Task[Answer]] = deque()
 
     async def results(self) -> AsyncIterator[MapResult]:
         """Results as they come; an exception of the function ends the map."""
+        watch = asyncio.ensure_future(self._watch())
+        self._look_round()
         try:
             while True:
-                await self._hand_out()
-                if not self._under_way:
-                    if self._exhausted and not self._again:
-                        return
+                self._hand_out()
+                if self._ended:
+                    result = self._harvest()
+                    self._hand_out()  # the place is filled before the consumer takes its time
+                    if result is not None:
+                        yield result
+                elif self._under_way or (self._freest() is not None and not self._items.exhausted):
+                    await self._woken()
+                elif self._again or not self._items.exhausted:
                     await self._wait_for_provider()
-                    continue
-                for result in await self._collect():
-                    yield result
+                else:
+                    return
         finally:
-            await self._cancel()
+            await self._stop(watch)
 
-    async def _hand_out(self) -> None:
-        load: dict[NodeId, int] = {}
-        for _, _, node in self._under_way.values():
-            load[node] = load.get(node, 0) + 1
-        while free := self._freest(load):
-            item = await self._next_item()
+    # ---- giving
+
+    def _hand_out(self) -> None:
+        while (node := self._freest()) is not None:
+            item = self._again.popleft() if self._again else self._items.take()
             if item is None:
                 return
-            index, value = item
-            self._under_way[self._start(self._call(free, value))] = (index, value, free)
-            load[free] = load.get(free, 0) + 1
+            task = asyncio.ensure_future(self._call(node, item.value))
+            task.add_done_callback(self._on_end)
+            self._under_way[task] = item, node
+            self._taken[node] += 1
 
-    def _freest(self, load: dict[NodeId, int]) -> NodeId | None:
+    def _freest(self) -> NodeId | None:
         """The provider whose workers have the least to do, if any has room."""
-        room = {
-            node: load.get(node, 0) / limit
-            for node, limit in self._providers().items()
-            if node not in self._shunned and load.get(node, 0) < limit
-        }
-        return min(sorted(room), key=room.__getitem__, default=None)
+        taken = self._taken
+        room = {node: taken[node] / places for node, places in self._places.items() if taken[node] < places}
+        return min(room, key=room.__getitem__, default=None)
 
-    async def _next_item(self) -> tuple[int, Any] | None:
-        if self._again:
-            return self._again.popleft()
-        if self._exhausted:
-            return None
-        try:
-            return await anext(self._items)
-        except StopAsyncIteration:
-            self._exhausted = True
-            return None
+    # ---- taking
 
-    async def _collect(self) -> list[MapResult]:
-        """Wait until a call ends, or until there may be somebody new to give work to."""
-        change = asyncio.ensure_future(self._changed())
+    def _on_end(self, task: asyncio.Task[Answer]) -> None:
+        self._ended.append(task)
+        self._wake.set()
+
+    def _harvest(self) -> MapResult | None:
+        """The result of the call that ended first; None if its item has to be computed again."""
+        task = self._ended.popleft()
+        item, node = self._under_way.pop(task)
+        self._taken[node] -= 1
         try:
-            done, _ = await asyncio.wait([*self._under_way, change], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            change.cancel()
-        results = []
-        for task in [task for task in self._under_way if task in done]:
-            index, item, node = self._under_way.pop(task)
-            try:
-                value, seconds = task.result()
-            except (PeerLost, UnknownFunction):
-                self._shunned.add(node)
-                self._again.append((index, item))
-            else:
-                results.append(MapResult(index, item, value, self._name_of(node), seconds))
-        return results
+            value, seconds = task.result()
+        except NotComputed as failure:
+            self._lose(node, item, failure.reason)
+            return None
+        return MapResult(item.index, item.value, value, self._name_of(node), seconds)
+
+    def _lose(self, node: NodeId, item: Item, reason: Exception) -> None:
+        item.losses += 1
+        if item.losses == MAX_LOSSES:
+            reason.add_note(f"item {item.index} was given to {MAX_LOSSES} nodes, and none of them computed it")
+            raise reason
+        self._again.append(item)
+        self._lost.add(node)
+        self._look_round()
+
+    # ---- watching
+
+    async def _watch(self) -> None:
+        while True:
+            await self._changed()
+            self._look_round()
+            self._wake.set()
+
+    def _look_round(self) -> None:
+        """See who is there; a node that was lost may come back when it has been missed."""
+        providers = self._providers()
+        self._lost.intersection_update(providers)
+        self._places = {node: providers[node] for node in sorted(providers) if node not in self._lost}
+
+    async def _woken(self) -> None:
+        await self._wake.wait()
+        self._wake.clear()
 
     async def _wait_for_provider(self) -> None:
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                while not self._freest({}):
-                    await self._changed()
-                    self._shunned.intersection_update(self._providers())
+            async with asyncio.timeout(self._patience_s):
+                while self._freest() is None:
+                    await self._woken_or_retrying()
         except TimeoutError:
-            waiting = len(self._again)
+            waiting = f"{len(self._again)} items were given out in vain" if self._again else "the input has more items"
             raise NoProvider(
-                f"every node that has the function is gone, and none came within {PATIENCE_S:g} s; "
-                f"{waiting} items were not computed"
+                f"every node that has the function is gone, and none came within {self._patience_s:g} s; {waiting}"
             ) from None
 
-    async def _cancel(self) -> None:
-        tasks = list(self._under_way)
+    async def _woken_or_retrying(self) -> None:
+        try:
+            async with asyncio.timeout(self._retry_s):
+                await self._woken()
+        except TimeoutError:
+            self._lost.clear()
+            self._look_round()
+
+    # ---- ending
+
+    async def _stop(self, watch: asyncio.Future[None]) -> None:
+        """Cancel what is under way, and do not end before it has."""
+        pending = [watch, *self._under_way]
         self._under_way.clear()
-        for task in tasks:
+        for task in pending:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
-
-async def _numbered(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[tuple[int, Any]]:
-    index = 0
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield index, item
-            index += 1
-    else:
-        for item in items:
-            yield index, item
-            index += 1
+        await asyncio.gather(*pending, return_exceptions=True)
+        await self._items.close()

@@ -46,6 +46,7 @@ class RpcPlugin(guthi.Plugin):
         """A newcomer is told what this node has."""
         if self._rpc is not None:
             self._rpc.introduce(member)
+            self._rpc.notice()
 
     @guthi.hookimpl
     def member_recovered(self, member: guthi.Member) -> None:

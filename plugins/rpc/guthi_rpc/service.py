@@ -1,31 +1,46 @@
-"""The service `RPC`: what an app does with the global function store."""
+"""The service `RPC`: what an app does with the global function store.
+
+On `rpc.call` a node sends `[name, arguments, named arguments]`. The answer is `[value, seconds]`, or null where the
+node does not have the function, or not any more; an exception is always the function's own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
-from guthi import DeadlineExceeded, GuthiError, Incoming, Member, MemberState, NodeId, Role, Service, UsageError
-from guthi_rpc.directory import Announcement, Directory
-from guthi_rpc.errors import UnknownFunction
-from guthi_rpc.execution import Execution
+from guthi import (
+    DeadlineExceeded,
+    GuthiError,
+    Incoming,
+    MalformedMessage,
+    Member,
+    NodeId,
+    NotEncodable,
+    PeerLost,
+    Role,
+    Service,
+    UsageError,
+)
+from guthi_rpc.announcing import Announcer
+from guthi_rpc.directory import Directory
+from guthi_rpc.dispatch import Dispatch
+from guthi_rpc.errors import NoProvider, UnknownFunction, WorkerDied
+from guthi_rpc.execution import Answer, Execution
 from guthi_rpc.functions import Function, Run, describe_function
-from guthi_rpc.mapping import Answer, MapResult, MapRun
+from guthi_rpc.mapping import MapResult, MapRun, NotComputed
 
 if TYPE_CHECKING:
     from guthi import Node
 
 __all__ = ["RPC", "FunctionInfo", "Rpc"]
 
-CALL_TOPIC = "rpc.call"
-ANNOUNCE_TOPIC = "rpc.announce"
-ANNOUNCE_TIMEOUT_S = 10.0
-ANNOUNCE_RETRY_S = 1.0
+TOPIC = "rpc.call"
 INTRODUCTION_TIMEOUT_S = 5.0  # how long a call waits for nodes that have not said yet what they have
 LOOKUP_GRACE_S = 0.5  # how long it waits when all have, in case the announcement of a new function is on its way
 
@@ -48,18 +63,19 @@ class Rpc:
     """Functions that span the network; one instance a node, got by `node.require(RPC)`."""
 
     def __init__(self, node: Node, threads: int, processes: int) -> None:
+        workers = threads or os.cpu_count() or 1
         self._node = node
-        self._workers = threads or os.cpu_count() or 1
-        self._execution = Execution(node.host, node.name, self._workers, processes or os.cpu_count() or 1)
         self._functions: dict[str, Function] = {}
-        self._revision = int(node.host.wall_time_s() * 1e6)  # beyond what this node announced before a restart
-        self._directory = Directory(self._changed)
         self._change = asyncio.Event()
-        self._outstanding: Counter[NodeId] = Counter()
-        self._announcing = False
-        node.handle(CALL_TOPIC, self._serve)
-        node.handle(ANNOUNCE_TOPIC, self._announced)
-        self._announce()
+        self._execution = Execution(node.host, node.name, workers, processes or os.cpu_count() or 1)
+        self._directory = Directory(self.notice)
+        self._dispatch = Dispatch(
+            node.me, self._directory, node.network.membership.get, lambda: self._execution.running
+        )
+        self._announcer = Announcer(node, self._directory, workers)
+        for error in (NoProvider, UnknownFunction, WorkerDied):
+            node.codec.register(error, f"rpc.{error.__name__}")
+        node.handle(TOPIC, self._serve)
 
     def close(self) -> None:
         """Serve nothing more."""
@@ -93,8 +109,13 @@ class Rpc:
         """Put a function into the store, so that every node can call it by name.
 
         `run` is "inline", "thread" or "process" (see Run); without it coroutine functions run inline and others in a
-        thread. Raises UsageError if this node has another function of that name.
+        thread. Raises UsageError if this node has another function of that name, or is a client, which is given no
+        work.
         """
+        if self._node.me.role is Role.CLIENT:
+            raise UsageError(
+                'this node is a client, which is given no work; register functions on one with role="peer"'
+            )
         entry = describe_function(function, name, run)
         name = entry.description.name
         if name in self._functions:
@@ -107,6 +128,9 @@ class Rpc:
         if self._functions.pop(name, None) is None:
             raise UnknownFunction(f"this node has no function {name!r}; it has: {_listed(self._functions)}")
         self._announce()
+
+    def _announce(self) -> None:
+        self._announcer.announce(each.description for each in self._functions.values())
 
     def functions(self) -> list[FunctionInfo]:
         """All functions that any node has, sorted by name; where providers differ in signature, one entry for each."""
@@ -134,12 +158,15 @@ class Rpc:
     ) -> Any:
         """Call a function by name, wherever it is, and return its value.
 
-        `on` chooses the node. Without it an idle provider is asked, this node first, then the least loaded, then one
-        in this node's zone. `timeout` is in seconds. Raises what the function raised, with the remote traceback in a
-        note; UnknownFunction, DeadlineExceeded, PeerLost, NotEncodable.
+        `on` chooses the node. Without it an idle provider is asked, this node first, then one in this node's zone;
+        if none is idle, the least loaded. `timeout` is in seconds. The function runs once at most. Raises what it
+        raised, with the remote traceback in a note; UnknownFunction, UnknownMember, DeadlineExceeded, PeerLost,
+        NotEncodable.
         """
-        node = await self._choose(name, on)
-        value, _ = await self._call(node, name, arguments, named, timeout)
+        node = self._dispatch.choose(name) if on is None else self._holder(name, on)
+        if node is None:
+            node, timeout = await self._search(name, on, timeout)
+        value, _ = await self._ask(node, name, arguments, named, timeout)
         return value
 
     def map(
@@ -153,10 +180,12 @@ class Rpc:
     ) -> AsyncIterator[MapResult]:
         """Call a function once for each item, on all nodes that have it, and give the results as they come.
 
-        Each result unpacks into `item, value`. With `star` an item is a tuple of arguments. `on` limits the nodes;
-        `timeout` is for one item, in seconds. Items are taken from the input as nodes have room, so it may be
-        endless. An item whose node is lost is computed again by another, so the function should be one that may run
-        twice. An exception of the function ends the map. Raises UnknownFunction, NoProvider.
+        Each result unpacks into `item, value`. With `star` an item is a tuple or list of arguments. `on` limits the
+        nodes; `timeout` is for one item, in seconds from when a node was given it. Items are taken from the input as
+        nodes have room, so it may be endless; if it is no asynchronous one, it should not block. An item whose node
+        is lost is computed again by another, so the function should be one that may run twice. An exception of the
+        function ends the map. Raises UnknownFunction, NoProvider, and PeerLost for an item that nodes are lost with
+        again and again.
         """
         return self._map(name, items, star, on, timeout)
 
@@ -168,185 +197,154 @@ class Rpc:
         on: Sequence[Where] | Where | None,
         timeout: float | None,
     ) -> AsyncIterator[MapResult]:
-        chosen = await self._chosen(name, on)
+        chosen = await self._limited_to(name, on)
 
         async def call(node: NodeId, item: Any) -> Answer:
-            return await self._call(node, name, item if star else (item,), {}, timeout)
-
-        def start(work: Awaitable[Answer]) -> asyncio.Task[Answer]:
-            return self._node.start(cast(Coroutine[Any, Any, Answer], work))
+            arguments = _starred(item) if star else (item,)
+            try:
+                return await self._ask(node, name, arguments, {}, timeout)
+            except (PeerLost, UnknownFunction) as error:
+                if _came_by_wire(error):
+                    raise
+                raise NotComputed(error) from error
 
         def providers() -> dict[NodeId, int]:
-            allowed = self._usable(name) if chosen is None else [node for node in self._usable(name) if node in chosen]
-            return {node: self._directory.workers(node) + 1 for node in allowed}
+            usable = self._dispatch.usable(name)
+            return {node: self._directory.workers(node) + 1 for node in usable if chosen is None or node in chosen}
 
-        run = MapRun(items, call, providers, self._next_change, self._node.network.name_of, start)
-        async for result in run.results():
-            yield result
+        run = MapRun(items, call, providers, self._next_change, self._node.network.name_of)
+        async with aclosing(run.results()) as results:
+            async for result in results:
+                yield result
 
-    async def _chosen(self, name: str, on: Sequence[Where] | Where | None) -> set[NodeId] | None:
-        await self._introductions(name)
+    async def _limited_to(self, name: str, on: Sequence[Where] | Where | None) -> set[NodeId] | None:
         if on is None:
-            self._known(name)
+            if not self._directory.providers(name):
+                await self._search(name, None, None)
             return None
-        several = [on] if isinstance(on, str | NodeId | Member) else on
-        return {await self._choose(name, each) for each in several}
+        several = [on] if isinstance(on, str | NodeId | Member) else list(on)
+        if not several:
+            raise UsageError("on= names no node; leave it out, and every node that has the function is asked")
+        return {self._holder(name, each) or (await self._search(name, each, None))[0] for each in several}
 
-    async def _call(
+    async def _ask(
         self, node: NodeId, name: str, arguments: Sequence[Any], named: dict[str, Any], timeout: float | None
     ) -> Answer:
-        self._outstanding[node] += 1
+        self._dispatch.began(node)
         try:
-            value, seconds = await self._node.request(
-                node, CALL_TOPIC, [name, list(arguments), named], timeout_s=timeout
-            )
+            answer = await self._node.request(node, TOPIC, [name, list(arguments), named], timeout_s=timeout)
+        except NotEncodable as error:
+            raise self._blamed(error, node, name, arguments, named) from error
         finally:
-            self._outstanding[node] -= 1
-            if not self._outstanding[node]:
-                del self._outstanding[node]
-        return value, seconds
+            self._dispatch.ended(node)
+        match answer:
+            case [value, float(seconds)]:
+                return value, seconds
+            case None:
+                raise UnknownFunction(f"{self._name_of(node)} has no function {name!r} any more; call it again")
+        raise MalformedMessage(f"{self._name_of(node)} answered a call with something that is no answer")
 
-    # ---- choosing a provider
-
-    async def _choose(self, name: str, on: Where | None) -> NodeId:
-        if on is not None:
-            node = on if isinstance(on, NodeId) else self._node.member(on.id if isinstance(on, Member) else on).id
-            await self._introductions(name, node)
-            if not self._directory.has(node, name):
-                names = _listed(self._node.network.name_of(each) for each in self._directory.providers(name))
-                raise UnknownFunction(f"{self._node.network.name_of(node)} has no function {name!r}; {names} has it")
-            return node
-        if not self._directory.providers(name):
-            await self._introductions(name)
-        self._known(name)
-        return min(self._usable(name) or self._directory.providers(name), key=self._cost)
-
-    def _cost(self, node: NodeId) -> tuple[float, bool, bool, NodeId]:
-        """Least loaded; then this node; then one in its zone; then the lowest id, so that a choice can be repeated."""
-        load = self._outstanding[node] / self._directory.workers(node)
-        member = self._node.network.membership.get(node)
-        far = member is None or member.zone != self._node.me.zone
-        return load, node != self._node.id, far, node
-
-    def _usable(self, name: str) -> list[NodeId]:
-        """Providers that answer, as far as is known; if none does, those that are suspected have to try."""
-        providers = self._directory.providers(name)
-        members = self._node.network.membership
-        return [
-            node
-            for node in providers
-            if (member := members.get(node)) is not None and member.state is MemberState.ALIVE
-        ]
-
-    def _known(self, name: str) -> None:
-        if not self._directory.providers(name):
-            close = get_close_matches(name, self._directory.names(), n=1)
-            mend = f"did you mean {close[0]!r}?" if close else f"known are: {_listed(self._directory.names())}"
-            raise UnknownFunction(f"no node has a function {name!r}; {mend}")
-
-    async def _introductions(self, name: str, only: NodeId | None = None) -> None:
-        """Wait a moment for a name that nobody has: a node may not have said yet what it has, or have just got it."""
-        loop = asyncio.get_running_loop()
-        started_at = loop.time()
-        while not (self._directory.providers(name) if only is None else self._directory.has(only, name)):
-            silent = self._directory.missing(self._peers() if only is None else [only])
-            patience_s = INTRODUCTION_TIMEOUT_S if silent else LOOKUP_GRACE_S
+    def _blamed(
+        self, error: NotEncodable, node: NodeId, name: str, arguments: Sequence[Any], named: dict[str, Any]
+    ) -> NotEncodable:
+        """The error with the argument at fault, or with the function whose result is."""
+        if _came_by_wire(error):
+            what = str(error).replace("value[0]", "its result", 1)
+            return NotEncodable(f"{name!r} ran on {self._name_of(node)}, but {what}")
+        for label, value in [*enumerate(arguments, 1), *named.items()]:
             try:
-                async with asyncio.timeout_at(started_at + patience_s):
+                self._node.codec.encode(value)
+            except NotEncodable as found:
+                return NotEncodable(f"argument {label} of {name!r}: {found}")
+        return error
+
+    # ---- finding a provider
+
+    def _holder(self, name: str, on: Where) -> NodeId | None:
+        """The node that is meant, if it is known to have the function; raises UnknownMember."""
+        node = self._meant(on)
+        return node if self._directory.has(node, name) else None
+
+    def _meant(self, on: Where) -> NodeId:
+        return self._node.member(on.id if isinstance(on, Member) else on).id
+
+    async def _search(self, name: str, on: Where | None, timeout: float | None) -> tuple[NodeId, float | None]:
+        """Wait a moment for a function that nobody is known to have, and give its node and the time that is left.
+
+        A node may not have said yet what it has, or have just got it. Raises UnknownFunction, DeadlineExceeded.
+        """
+        only = None if on is None else self._meant(on)
+        clock = asyncio.get_running_loop().time
+        started_at = clock()
+        while not (self._directory.providers(name) if only is None else self._directory.has(only, name)):
+            peers = [peer for peer in self._announcer.peers() if only is None or peer == only]
+            patience_s = INTRODUCTION_TIMEOUT_S if self._directory.missing(peers) else LOOKUP_GRACE_S
+            try:
+                async with asyncio.timeout_at(started_at + min(patience_s, patience_s if timeout is None else timeout)):
                     await self._next_change()
             except TimeoutError:
-                return
+                if timeout is not None and timeout < patience_s:
+                    raise DeadlineExceeded(f"nobody had a function {name!r} within {timeout:g} s") from None
+                raise self._unknown(name, only) from None
+        node = self._dispatch.choose(name) if only is None else only
+        assert node is not None
+        return node, None if timeout is None else max(timeout - (clock() - started_at), 0.0)
 
-    def _peers(self) -> list[NodeId]:
-        return [
-            member.id
-            for member in self._node.members
-            if member.state is MemberState.ALIVE and any(name == "rpc" for name, _ in member.plugins)
-        ]
+    def _unknown(self, name: str, only: NodeId | None) -> UnknownFunction:
+        providers = self._directory.providers(name)
+        if providers and only is not None:
+            others = _listed(map(self._name_of, providers))
+            return UnknownFunction(f"{self._name_of(only)} has no function {name!r}; these nodes have it: {others}")
+        close = get_close_matches(name, self._directory.names(), n=1)
+        mend = f"did you mean {close[0]!r}?" if close else f"known are: {_listed(self._directory.names())}"
+        return UnknownFunction(f"no node has a function {name!r}; {mend}")
+
+    def _name_of(self, node: NodeId) -> str:
+        return self._node.network.name_of(node)
 
     # ---- serving
 
-    def _serve(self, incoming: Incoming) -> Any:
+    def _serve(self, incoming: Incoming) -> Answer | Awaitable[Answer] | None:
         match incoming.value:
             case [str(name), list(arguments), dict(named)]:
-                pass
-            case _:
-                raise UsageError("a call is a name, a list of arguments and a map of named ones")
-        function = self._functions.get(name)
-        if function is None:
-            raise UnknownFunction(f"{self._node.name} has no function {name!r}; it has: {_listed(self._functions)}")
-        clock = asyncio.get_running_loop().time
-        started_at = clock()
-        value = self._execution.run(function, arguments, named)
-        if not isinstance(value, Awaitable):
-            return [value, clock() - started_at]
-        return self._finish(value, started_at)
+                function = self._functions.get(name)
+                if function is None or self._execution.is_closed:
+                    return None
+                return self._execution.run(function, arguments, named)
+        raise MalformedMessage("a call is a name, a list of arguments and a map of named ones")
 
-    @staticmethod
-    async def _finish(value: Awaitable[Any], started_at: float) -> list[Any]:
-        result = await value
-        return [result, asyncio.get_running_loop().time() - started_at]
-
-    # ---- announcing
-
-    def _announce(self) -> None:
-        """Say what this node has; to the others at the end of this turn, so that many registrations are one message."""
-        self._revision += 1
-        self._directory.announced(self._node.id, self._announcement())
-        if not self._announcing:
-            self._announcing = True
-            asyncio.get_running_loop().call_soon(self._announce_now)
-
-    def _announce_now(self) -> None:
-        self._announcing = False
-        for member in self._node.members:
-            self.introduce(member)
-
-    def _announcement(self) -> Announcement:
-        is_client = self._node.me.role is Role.CLIENT
-        functions = () if is_client else tuple(each.description for each in self._functions.values())
-        return Announcement(self._revision, self._workers, functions)
+    # ---- comings and goings
 
     def introduce(self, member: Member) -> None:
         """Tell a member what this node has."""
-        if any(name == "rpc" for name, _ in member.plugins):
-            self._node.start(self._introduce(member.id, self._revision))
-
-    async def _introduce(self, peer: NodeId, revision: int) -> None:
-        """Tell until it is heard; a newer announcement or the member's end makes this one needless."""
-        while revision == self._revision:
-            member = self._node.network.membership.get(peer)
-            if member is None or not member.is_present:
-                return
-            try:
-                await self._node.request(
-                    peer, ANNOUNCE_TOPIC, self._announcement().to_wire(), timeout_s=ANNOUNCE_TIMEOUT_S
-                )
-            except GuthiError:
-                await asyncio.sleep(ANNOUNCE_RETRY_S)
-            else:
-                return
-
-    def _announced(self, incoming: Incoming) -> None:
-        self._directory.announced(incoming.peer, Announcement.from_wire(incoming.value))
+        self._announcer.introduce(member)
 
     def forget(self, member: Member) -> None:
         """A member is gone."""
         self._directory.forget(member.id)
 
-    def _changed(self) -> None:
+    def notice(self) -> None:
+        """The providers or the members have changed: who waits for a provider looks again."""
+        self._dispatch.changed()
         self._change.set()
         self._change = asyncio.Event()
-
-    def notice(self) -> None:
-        """The members have changed: who waits for a provider looks again."""
-        self._changed()
 
     async def _next_change(self) -> None:
         await self._change.wait()
 
 
 RPC: Service[Rpc] = Service("rpc")
+
+
+def _came_by_wire(error: GuthiError) -> bool:
+    """Whether the function raised it: then it has the remote traceback as a note, while ours is new and has none."""
+    return bool(getattr(error, "__notes__", None))
+
+
+def _starred(item: Any) -> Sequence[Any]:
+    if isinstance(item, tuple | list):
+        return item
+    raise UsageError(f"with star=True an item is a tuple or a list of arguments, not {type(item).__name__}")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,0 +1,5 @@
+"""`python -m guthi` is the command `guthi`."""
+
+from guthi.cli import main
+
+main()

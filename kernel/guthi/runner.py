@@ -1,0 +1,139 @@
+"""How a process runs a node: from its configuration to the signal, or the end of its app, that ends it.
+
+SIGINT and SIGTERM ask the process to end, and so does the end of standard input where a launcher supervises it. What
+runs is then cancelled, once: a second request must not cut the goodbye short. A supervised process that does not end
+in time, because its app holds the event loop, is ended by force: it must not outlive its launcher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import os
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeAlias, TypeVar
+
+from guthi.config import Config
+from guthi.errors import ConfigError
+from guthi.node import Node
+
+__all__ = ["load_main", "run_loop", "run_node", "until_asked_to_end"]
+
+T = TypeVar("T")
+
+Main: TypeAlias = Callable[[Node], Awaitable[Any]]
+
+GRACE_S = 5.0
+
+
+def run_loop(work: Coroutine[Any, Any, T]) -> T:
+    """As asyncio.run, on uvloop where it is installed."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(work)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+async def run_node(config: Config, on_ready: Callable[[Node], None], *, supervised: bool = False) -> None:
+    """Run a node until the function that its `main` names returns, or else until the process is asked to end.
+
+    `on_ready` is called when it has joined. Raises what Node and the function raise, ConfigError for a bad `main`.
+    """
+    main = load_main(config)
+
+    async def live() -> None:
+        async with Node(config) as node:
+            on_ready(node)
+            await (main(node) if main is not None else asyncio.Event().wait())
+
+    await until_asked_to_end(live(), supervised=supervised)
+
+
+async def until_asked_to_end(work: Coroutine[Any, Any, None], *, supervised: bool = False) -> bool:
+    """Run `work`; True when it was cut short because the process is asked to end."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    asked, ended = asyncio.Event(), threading.Event()
+
+    def ask() -> None:
+        if not asked.is_set():
+            asked.set()
+            task.cancel()
+
+    signals = _on_signals(loop, ask)
+    if supervised:
+        threading.Thread(target=_end_with_input, args=(loop, ask, ended), name="guthi-stdin", daemon=True).start()
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not asked.is_set():
+            raise
+    finally:
+        ended.set()
+        for number in signals:
+            loop.remove_signal_handler(number)
+    return asked.is_set()
+
+
+def _on_signals(loop: asyncio.AbstractEventLoop, ask: Callable[[], None]) -> list[int]:
+    numbers: list[int] = []
+    with suppress(NotImplementedError):  # Windows: Ctrl-C is a KeyboardInterrupt there
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, ask)
+            numbers.append(number)
+    return numbers
+
+
+def _end_with_input(loop: asyncio.AbstractEventLoop, ask: Callable[[], None], ended: threading.Event) -> None:
+    """In a thread: not every standard input can be watched by a loop, and a busy loop would not hear its end."""
+    with suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    with suppress(RuntimeError):  # the loop is closed already
+        loop.call_soon_threadsafe(ask)
+    if not ended.wait(GRACE_S):
+        _end_by_force()
+
+
+def _end_by_force() -> None:
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(os.getpgrp(), signal.SIGKILL)  # with the worker processes
+    os._exit(1)
+
+
+def load_main(config: Config) -> Main | None:
+    """The function that `main` in [node] names, "module:function"; None where it names none.
+
+    The folder of the configuration file is put on `sys.path`. Raises ConfigError when there is no such async function;
+    what importing the module raises is not ours to translate.
+    """
+    if not config.node.main:
+        return None
+    module_name, _, function_name = config.node.main.partition(":")
+    folder = str(config.source.absolute().parent) if config.source is not None else os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and imports something that is not
+        raise ConfigError(f'main = "{config.node.main}": no module {error.name!r} in {folder}') from None
+    function = getattr(module, function_name, None)
+    if not inspect.iscoroutinefunction(function):
+        raise ConfigError(
+            f'main = "{config.node.main}": write `async def {function_name}(node)` in {module.__file__ or module_name}'
+        )
+    main: Main = function
+    return main

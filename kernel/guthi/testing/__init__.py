@@ -1,0 +1,21 @@
+"""Simulation for everyone who writes an app or a plugin: a thousand nodes in one process, decided by one seed."""
+
+from guthi.testing.links import Bursts, Link
+from guthi.testing.loop import Stalled, VirtualLoop
+from guthi.testing.machine import Power, SimulatedMachine
+from guthi.testing.network import SimulatedNetwork
+from guthi.testing.trace import Trace
+from guthi.testing.world import SimulatedNode, World
+
+__all__ = [
+    "Bursts",
+    "Link",
+    "Power",
+    "SimulatedMachine",
+    "SimulatedNetwork",
+    "SimulatedNode",
+    "Stalled",
+    "Trace",
+    "VirtualLoop",
+    "World",
+]

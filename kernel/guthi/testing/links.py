@@ -1,0 +1,112 @@
+"""What happens to a datagram between two machines: delay, loss, duplication, reordering, a narrow pipe.
+
+Loss in bursts is the Gilbert-Elliott model: a link is good or bad, and changes at random; a bad one loses most of what
+is sent. Bandwidth is a queue that drains at a fixed rate and drops what does not fit (tail drop).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from guthi.errors import UsageError
+
+__all__ = ["Bursts", "Link", "LinkState"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bursts:
+    """Loss in bursts: the chances, for each datagram, to enter and to leave a bad spell, and to be lost in one."""
+
+    enter: float = 0.01
+    leave: float = 0.3
+    loss: float = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One direction between two machines. Times in seconds, sizes in bytes, chances from 0 to 1.
+
+    A datagram takes `latency_s` plus up to `jitter_s`, evenly spread; with chance `tail` it takes up to ten times the
+    jitter more. With chance `reorder` it is held back by `reorder_s` more, so that later ones
+    overtake it. `bandwidth_bytes_s` None: no limit. Datagrams over `mtu_bytes` are dropped.
+    """
+
+    latency_s: float = 0.0005
+    jitter_s: float = 0.001
+    tail: float = 0.0
+    loss: float = 0.0
+    bursts: Bursts | None = None
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    reorder_s: float = 0.01
+    bandwidth_bytes_s: float | None = None
+    queue_bytes: int = 256 * 1024
+    mtu_bytes: int = 65_507
+
+    def __post_init__(self) -> None:
+        for name in ("tail", "loss", "duplicate", "reorder"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise UsageError(f"{name} is a chance, from 0 to 1, not {getattr(self, name)}")
+        for name in ("latency_s", "jitter_s", "reorder_s"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} is a time in seconds, 0 or more, not {getattr(self, name)}")
+        if self.bandwidth_bytes_s is not None and self.bandwidth_bytes_s <= 0:
+            raise UsageError("bandwidth_bytes_s must be above 0; None is without limit")
+
+
+@dataclass(slots=True)
+class LinkState:
+    """A link at work: what it remembers from one datagram to the next."""
+
+    link: Link
+    in_burst: bool = False
+    drains_at: float = 0.0  # when the queue of a narrow link will be empty
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def arrivals(self, size_bytes: int, now: float, random: Random) -> list[float]:
+        """When copies of a datagram that is sent now arrive: mostly one, none if it is lost, two if it is doubled."""
+        link = self.link
+        if size_bytes > link.mtu_bytes:
+            return self._drop("mtu")
+        queued_s = self._queue(size_bytes, now)
+        if queued_s is None:
+            return self._drop("queue")
+        if self._is_lost(random):
+            return self._drop("loss")
+        copies = 2 if link.duplicate and random.random() < link.duplicate else 1
+        return [now + queued_s + self._delay_s(random) for _ in range(copies)]
+
+    def _drop(self, cause: str) -> list[float]:
+        self.dropped[cause] = self.dropped.get(cause, 0) + 1
+        return []
+
+    def _queue(self, size_bytes: int, now: float) -> float | None:
+        """How long the datagram takes to get through the pipe; None if the queue is full."""
+        rate = self.link.bandwidth_bytes_s
+        if rate is None:
+            return 0.0
+        waiting_s = max(self.drains_at - now, 0.0)
+        if waiting_s * rate + size_bytes > self.link.queue_bytes:
+            return None
+        self.drains_at = now + waiting_s + size_bytes / rate
+        return self.drains_at - now
+
+    def _is_lost(self, random: Random) -> bool:
+        link = self.link
+        if link.bursts is not None:
+            turn = link.bursts.leave if self.in_burst else link.bursts.enter
+            if random.random() < turn:
+                self.in_burst = not self.in_burst
+            if self.in_burst and random.random() < link.bursts.loss:
+                return True
+        return link.loss > 0 and random.random() < link.loss
+
+    def _delay_s(self, random: Random) -> float:
+        link = self.link
+        delay_s = link.latency_s + link.jitter_s * random.random()
+        if link.tail and random.random() < link.tail:
+            delay_s += 10 * link.jitter_s * random.random()
+        if link.reorder and random.random() < link.reorder:
+            delay_s += link.reorder_s * random.random()
+        return delay_s

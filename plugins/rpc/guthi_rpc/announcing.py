@@ -1,0 +1,90 @@
+"""How the nodes tell one another what they have: each tells each, and asks back where it has heard nothing yet.
+
+On `rpc.announce` a node sends `[its announcement, whether it wants the receiver's]` and is answered with the
+receiver's announcement or null. It asks back because forgetting is one-sided: A may count B as failed and forget its
+functions while B never noticed. It repeats until it is heard, for B may be up before its rpc plugin is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from guthi import GuthiError, Incoming, MalformedMessage, Member, MemberState, NodeId, UnknownMember
+from guthi_rpc.directory import LIFE_BYTES, Announcement, Directory
+from guthi_rpc.functions import Description
+
+if TYPE_CHECKING:
+    from guthi import Node
+
+__all__ = ["TOPIC", "Announcer"]
+
+TOPIC = "rpc.announce"
+TIMEOUT_S = 10.0
+RETRY_S = 1.0
+
+
+class Announcer:
+    """Keeps the directories of the peers, and this node's own, up to date with what this node has."""
+
+    def __init__(self, node: Node, directory: Directory, workers: int) -> None:
+        self._node, self._directory = node, directory
+        self._mine = Announcement(node.host.entropy(LIFE_BYTES), 0, workers, ())
+        self._is_due = False
+        node.handle(TOPIC, self._heard)
+        self.announce(())
+
+    def announce(self, functions: Iterable[Description]) -> None:
+        """Say what this node has from now on; to the others at the end of this turn, so that many become one."""
+        old = self._mine
+        self._mine = Announcement(old.life, old.revision + 1, old.workers, tuple(functions))
+        self._directory.announced(self._node.id, self._mine)
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._tell_all)
+
+    def _tell_all(self) -> None:
+        self._is_due = False
+        for peer in self.peers():
+            self._node.start(self._tell(peer, self._mine))
+
+    def introduce(self, member: Member) -> None:
+        """Tell one member what this node has."""
+        if _has_rpc(member):
+            self._node.start(self._tell(member.id, self._mine))
+
+    def peers(self) -> list[NodeId]:
+        """The other members that take part in the store and answer, sorted."""
+        return [each.id for each in self._node.members if each.state is MemberState.ALIVE and _has_rpc(each)]
+
+    async def _tell(self, peer: NodeId, announcement: Announcement) -> None:
+        """Tell until it is heard; a newer announcement or the member's end makes this one needless."""
+        while announcement is self._mine and self._is_present(peer):
+            wants = not self._directory.knows(peer)
+            try:
+                answer = await self._node.request(peer, TOPIC, [announcement.to_wire(), wants], timeout_s=TIMEOUT_S)
+                if answer is not None and self._is_present(peer):
+                    self._directory.announced(peer, Announcement.from_wire(answer))
+                return
+            except GuthiError:
+                await asyncio.sleep(RETRY_S)
+
+    def _heard(self, incoming: Incoming) -> list[Any] | None:
+        match incoming.value:
+            case [list(wire), bool(wants)]:
+                announcement = Announcement.from_wire(wire)
+            case _:
+                raise MalformedMessage("what a node has is told as an announcement and whether it wants ours")
+        if not self._is_present(incoming.peer):  # nobody would ever take out again what it has
+            raise UnknownMember("you are not, or no longer, a member; ask again when you are")
+        self._directory.announced(incoming.peer, announcement)
+        return self._mine.to_wire() if wants else None
+
+    def _is_present(self, peer: NodeId) -> bool:
+        member = self._node.network.membership.get(peer)
+        return member is not None and member.is_present
+
+
+def _has_rpc(member: Member) -> bool:
+    return any(name == "rpc" for name, _ in member.plugins)

@@ -1,0 +1,308 @@
+"""Every request ends: by the answer, by its deadline, by cancellation or by the loss of the peer.
+
+Two ends are joined by a line that delivers at the next turn of the loop, or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guthi.api import Buffer, NodeId
+from guthi.codec import Codec
+from guthi.endpoint import Posted
+from guthi.errors import (
+    DeadlineExceeded,
+    MalformedMessage,
+    NodeClosed,
+    NotEncodable,
+    PeerLost,
+    RemoteError,
+    UnknownTopic,
+    UsageError,
+)
+from guthi.requests import Incoming, Requests
+
+HERE, THERE = NodeId(bytes(16)), NodeId(bytes([1] * 16))
+
+
+class End:
+    """One end of the line: the Wire that its Requests leave by."""
+
+    def __init__(self, me: NodeId, peer_name: str) -> None:
+        self.me, self.peer_name = me, peer_name
+        self.requests = Requests(asyncio.get_running_loop(), Codec(), self)
+        self.other: End
+        self.is_cut = False
+        self.lost = False
+        self.posts: list[Posted] = []
+        self.abandoned: list[Posted] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def post(self, peer: NodeId, parts: list[Buffer]) -> Posted:
+        if self.lost:
+            raise PeerLost(self.peer_name, "it failed")
+        body = b"".join(parts)
+        if not self.is_cut:
+            asyncio.get_running_loop().call_soon(self.other.requests.received, self.me, body)
+        self.posts.append(Posted(peer, parts, 0, len(body)))
+        return self.posts[-1]
+
+    def abandon(self, posted: Posted) -> None:
+        self.abandoned.append(posted)
+
+    def name_of(self, peer: NodeId) -> str:
+        return self.peer_name
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+
+@pytest.fixture
+async def here() -> End:
+    """Ours; the other end is `here.other`, which we call bob."""
+    here, there = End(HERE, "bob"), End(THERE, "alice")
+    here.other, there.other = there, here
+    return here
+
+
+async def until(condition: asyncio.Event) -> None:
+    async with asyncio.timeout(5):
+        await condition.wait()
+
+
+class Forever:
+    """A handler that never answers, and tells whether it was stopped."""
+
+    def __init__(self) -> None:
+        self.started, self.stopped = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, incoming: Incoming) -> None:
+        self.started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.stopped.set()
+
+
+async def test_a_plain_answer_and_one_that_takes_time(here: End) -> None:
+    async def slowly(incoming: Incoming) -> str:
+        await asyncio.sleep(0)
+        return f"{incoming.value} later"
+
+    here.other.requests.handle("now", lambda incoming: [incoming.peer == HERE, incoming.value, incoming.deadline])
+    here.other.requests.handle("later", slowly)
+    assert await here.requests.request(THERE, "now", {"x": 1}) == [True, {"x": 1}, None]
+    assert await here.requests.request(THERE, "later", "much") == "much later"
+    assert not here.other.tasks
+
+
+async def test_answers_find_their_requests_whatever_their_order(here: End) -> None:
+    gates = [asyncio.Event() for _ in range(3)]
+
+    async def gated(incoming: Incoming) -> int:
+        await gates[incoming.value].wait()
+        return int(incoming.value)
+
+    here.other.requests.handle("gated", gated)
+    calls = [asyncio.create_task(here.requests.request(THERE, "gated", number)) for number in range(3)]
+    for gate in reversed(gates):
+        gate.set()
+    assert await asyncio.gather(*calls) == [0, 1, 2]
+
+
+async def test_the_handlers_exception_is_the_callers(here: End) -> None:
+    class Peculiar(Exception):
+        """Not known to the other side."""
+
+    def fails(incoming: Incoming) -> None:
+        raise (ValueError if incoming.value else Peculiar)("such a pity")
+
+    here.other.requests.handle("fails", fails)
+    with pytest.raises(ValueError, match="such a pity") as known:
+        await here.requests.request(THERE, "fails", True)
+    assert "remote traceback on bob" in known.value.__notes__[0]
+    assert "in fails" in known.value.__notes__[0]
+    with pytest.raises(RemoteError, match="such a pity") as unknown:
+        await here.requests.request(THERE, "fails", False)
+    assert unknown.value.class_name.endswith("Peculiar")
+
+
+async def test_nobody_handles_the_topic(here: End) -> None:
+    with pytest.raises(UnknownTopic, match="'x'"):
+        await here.requests.request(THERE, "x", None)
+    here.other.requests.handle("x", lambda incoming: 1)
+    assert await here.requests.request(THERE, "x", None) == 1
+    here.other.requests.forget("x")
+    with pytest.raises(UnknownTopic):
+        await here.requests.request(THERE, "x", None)
+
+
+async def test_values_without_a_form(here: End) -> None:
+    here.other.requests.handle("object", lambda incoming: object())
+    with pytest.raises(NotEncodable):
+        await here.requests.request(THERE, "object", None)
+    before = len(here.posts)
+    with pytest.raises(NotEncodable):
+        await here.requests.request(THERE, "object", object())
+    assert len(here.posts) == before
+
+
+async def test_a_cast_gets_no_answer_and_its_failure_is_logged(here: End, caplog: pytest.LogCaptureFixture) -> None:
+    seen = asyncio.Event()
+
+    def fails(incoming: Incoming) -> None:
+        seen.set()
+        raise ValueError("not my day")
+
+    here.other.requests.handle("word", fails)
+    with caplog.at_level(logging.ERROR):
+        here.requests.cast(THERE, "word", 1)
+        await until(seen)
+    assert "'word' failed on a message from alice" in caplog.text
+    assert here.other.posts == []
+
+
+async def test_cancelling_the_wait_cancels_the_handler(here: End) -> None:
+    forever = Forever()
+    here.other.requests.handle("forever", forever)
+    call = asyncio.create_task(here.requests.request(THERE, "forever", None))
+    await until(forever.started)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await until(forever.stopped)
+    assert here.abandoned == here.posts[:1]
+    assert here.other.posts == []
+
+
+async def test_cancelled_while_the_peer_is_lost_is_cancelled(here: End) -> None:
+    call = asyncio.create_task(here.requests.request(THERE, "x", None))
+    await asyncio.sleep(0)
+    here.lost = True
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+async def test_the_deadline_ends_both_sides(here: End) -> None:
+    forever, now = Forever(), asyncio.get_running_loop().time()
+    here.other.requests.handle("forever", forever)
+    call = asyncio.create_task(here.requests.request(THERE, "forever", None, 5.0))
+    await until(forever.started)
+    deadline, deadline_there = here.requests.deadline, here.other.requests.deadline
+    assert deadline is not None and deadline == pytest.approx(now + 5, abs=1)
+    assert deadline_there is not None and deadline_there == pytest.approx(now + 5, abs=1)
+    here.is_cut = True  # the cancellation is lost: the other side must notice by itself
+    here.requests.on_deadline(deadline - 0.1)
+    assert not call.done()
+    here.requests.on_deadline(deadline)
+    with pytest.raises(DeadlineExceeded, match="no answer from bob within 5 s"):
+        await call
+    here.other.requests.on_deadline(deadline_there)
+    await until(forever.stopped)
+    assert (here.requests.deadline, here.other.requests.deadline) == (None, None)
+
+
+async def test_the_deadline_of_a_request_that_is_over_does_nothing(here: End) -> None:
+    here.other.requests.handle("now", lambda incoming: incoming.deadline is not None)
+    assert await here.requests.request(THERE, "now", None, 5.0) is True
+    assert here.requests.deadline is None
+    here.requests.on_deadline(asyncio.get_running_loop().time() + 10)
+
+
+async def test_the_loss_of_the_peer_ends_its_requests_and_its_work(here: End) -> None:
+    forever = Forever()
+    here.other.requests.handle("forever", forever)
+    call = asyncio.create_task(here.requests.request(THERE, "forever", None))
+    await until(forever.started)
+    here.requests.peer_lost(NodeId(bytes([9] * 16)), "another one")
+    assert not call.done()
+    here.requests.peer_lost(THERE, "silence")
+    with pytest.raises(PeerLost, match="lost bob: silence") as caught:
+        await call
+    assert (caught.value.peer, caught.value.reason) == ("bob", "silence")
+    here.other.requests.peer_lost(HERE, "silence")
+    await until(forever.stopped)
+
+
+async def test_answering_a_caller_that_is_lost_does_no_harm(here: End) -> None:
+    here.other.requests.handle("x", lambda incoming: 1)
+    call = asyncio.create_task(here.requests.request(THERE, "x", None))
+    await asyncio.sleep(0)
+    here.other.lost = True
+    here.other.requests.received(HERE, b"".join(here.posts[0].parts))
+    call.cancel()
+
+
+async def test_a_refused_message_fails_its_request_alone(here: End) -> None:
+    here.is_cut = True
+    first, second = (asyncio.create_task(here.requests.request(THERE, "x", number)) for number in range(2))
+    await asyncio.sleep(0)
+    here.requests.refused(here.posts[0], "too long")
+    with pytest.raises(UsageError, match="too long"):
+        await first
+    assert not second.done()
+    second.cancel()
+
+
+async def test_closing_ends_everything(here: End) -> None:
+    forever = Forever()
+    here.other.requests.handle("forever", forever)
+    call = asyncio.create_task(here.requests.request(THERE, "forever", None))
+    await until(forever.started)
+    here.requests.close()
+    here.other.requests.close()
+    with pytest.raises(NodeClosed):
+        await call
+    await until(forever.stopped)
+    with pytest.raises(NodeClosed):
+        await here.requests.request(THERE, "forever", None)
+    with pytest.raises(NodeClosed):
+        here.requests.cast(THERE, "forever", None)
+
+
+async def test_an_answer_counts_only_from_the_one_who_was_asked(here: End) -> None:
+    here.is_cut = True
+    call = asyncio.create_task(here.requests.request(THERE, "x", None))
+    await asyncio.sleep(0)
+    forged = bytes([3, 0, 0, 0, 0, 0, 0, 0]) + (1).to_bytes(8, "big") + b"".join(Codec().encode("forged"))
+    here.requests.received(NodeId(bytes([9] * 16)), forged)
+    assert not call.done()
+    here.requests.received(THERE, forged)
+    assert await call == "forged"
+
+
+async def test_a_topic_has_one_handler_and_a_name_of_some_length(here: End) -> None:
+    here.requests.handle("x", lambda incoming: None)
+    for topic, message in (("x", "has a handler already"), ("", "not 1 to 255 bytes"), ("ä" * 128, "not 1 to 255")):
+        with pytest.raises(UsageError, match=message):
+            here.requests.handle(topic, lambda incoming: None)
+
+
+@given(st.binary(max_size=64))
+def test_whatever_comes_it_is_malformed_or_harmless(body: bytes) -> None:
+    async def take() -> None:
+        here, there = End(HERE, "bob"), End(THERE, "alice")
+        here.other, there.other = there, here
+        here.is_cut = True
+        here.requests.handle("x", lambda incoming: None)
+        try:
+            here.requests.received(THERE, body)
+        except MalformedMessage:
+            pass
+
+    logging.disable(logging.ERROR)  # garbage may well be a cast to nobody
+    try:
+        asyncio.run(take())
+    finally:
+        logging.disable(logging.NOTSET)

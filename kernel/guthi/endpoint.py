@@ -78,7 +78,7 @@ __all__ = [
 PROLOGUE = b"guthi 1"
 INIT, RESPONSE, GOSSIP = 1, 2, 3
 FIRST_RETRY_S = 0.25
-MAX_RETRY_S = 2.0
+MAX_RETRY_S = 1.0
 MAX_HALF_OPEN = 4096
 KEY_ID = slice(1, 5)  # where a sealed datagram names its cluster key
 

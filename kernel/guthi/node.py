@@ -188,10 +188,11 @@ class Node:
         self._address = await self._network.open(config.listen, config.advertise)
         stack.push_async_callback(self._network.close)
         for plugin in order:
-            self._add_plugin(plugin)
+            if plugin.hookspecs is not None:
+                self.hooks.add_specs(plugin.hookspecs)
+        for plugin in order:
+            await self._run_plugin(self._add_plugin(plugin), stack)
         self.hooks.check()
-        for each in self._plugins:
-            await self._run_plugin(each, stack)
         await self._network.join(config.join, config.join_timeout)
         self.hooks.notify("node_started", node=self)
         log.debug("%s (%s) listens on %s", self.name, self.id, self.address)
@@ -217,13 +218,12 @@ class Node:
             plugins=tuple(sorted(plugins)),
         )
 
-    def _add_plugin(self, plugin: type[Plugin]) -> None:
-        if plugin.hookspecs is not None:
-            self.hooks.add_specs(plugin.hookspecs)
+    def _add_plugin(self, plugin: type[Plugin]) -> Plugin:
         config: Any = self.config.plugin_config(plugin.name, plugin.Config)
         instance = plugin(self, config)
         self.hooks.register(instance, plugin.name)
         self._plugins.append(instance)
+        return instance
 
     async def _run_plugin(self, plugin: Plugin, stack: AsyncExitStack) -> None:
         own = await stack.enter_async_context(AsyncExitStack())

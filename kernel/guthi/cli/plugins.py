@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import click
@@ -11,7 +12,7 @@ from guthi.cli.table import print_table
 from guthi.errors import PluginError
 from guthi.plugins import InstalledPlugin, installed_plugins
 
-__all__ = ["plugins"]
+__all__ = ["commands_of", "plugins"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,19 @@ def plugins(as_json: bool) -> None:
     print_table(("name", "version", "distribution", "provides", "requires", "problem"), cells)
 
 
+def commands_of(plugin: InstalledPlugin) -> Sequence[click.Command]:
+    """The commands that a plugin brings; raises PluginError with the reason when it cannot be asked."""
+    loaded = plugin.load()
+    try:
+        return tuple(loaded.commands())
+    except Exception as error:
+        raise PluginError(f"the commands of {plugin.name!r} fail: {type(error).__name__}: {error}") from error
+
+
 def _row(plugin: InstalledPlugin) -> PluginRow:
     try:
         loaded = plugin.load()
+        commands_of(plugin)
     except PluginError as error:
         return PluginRow(plugin.name, plugin.version, plugin.distribution, problem=" ".join(str(error).split()))
     provides = tuple(service.name for service in loaded.provides)

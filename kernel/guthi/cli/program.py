@@ -22,7 +22,7 @@ from guthi.cli.groups import SuggestingGroup
 from guthi.cli.init import init
 from guthi.cli.keygen import keygen
 from guthi.cli.nodes import nodes
-from guthi.cli.plugins import plugins
+from guthi.cli.plugins import commands_of, plugins
 from guthi.cli.run import run
 from guthi.cli.up import up
 from guthi.errors import GuthiError, PluginError
@@ -49,7 +49,7 @@ def _plugin_commands() -> dict[str, click.Command]:
     commands: dict[str, click.Command] = {}
     for plugin in installed_plugins().values():
         try:
-            found = plugin.load().commands()
+            found = commands_of(plugin)
         except PluginError:
             continue
         for command in found:

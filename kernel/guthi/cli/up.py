@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
 
 import click
@@ -22,7 +21,8 @@ CRASHED = 1  # a node's exit code when an unexpected exception ended it
 @click.command
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--nodes", "count", type=click.IntRange(1), help="The first N; beyond the file's, copies of the last.")
-def up(file: Path, count: int | None) -> None:
+@click.pass_context
+def up(context: click.Context, file: Path, count: int | None) -> None:
     """Run all nodes of a cluster file here.
 
     Each is a process of its own. Ctrl-C ends them; else `up` ends when all have. What they write is shown on standard
@@ -35,7 +35,7 @@ def up(file: Path, count: int | None) -> None:
     cluster = Cluster.from_toml(file)
     show = _Show()
     run_loop(until_asked_to_end(_run(cluster.scaled(count) if count is not None else cluster, show)))
-    sys.exit(1 if show.failures else 0)
+    context.exit(1 if show.failures else 0)
 
 
 class _Show:

@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from guthi.api import Address, Buffer, DatagramReceiver
-from guthi.errors import AddressUnavailable
+from guthi.errors import AddressUnavailable, UsageError
 from guthi.testing.loop import PROCESSOR, VirtualLoop
 
 if TYPE_CHECKING:
@@ -51,12 +51,14 @@ class Processor:
         self.context.run(PROCESSOR.set, self)
 
     def local_time(self, now: float) -> float:
-        """The machine's own clock: it runs at its own rate from the start of the world."""
-        return now * self._machine.clock_rate
+        """The machine's own clock, which may run at a rate of its own."""
+        machine = self._machine
+        return machine.local_since + (now - machine.rate_since) * machine.clock_rate
 
     def world_time(self, local: float) -> float:
         """The inverse of `local_time`."""
-        return local / self._machine.clock_rate
+        machine = self._machine
+        return machine.rate_since + (local - machine.local_since) / machine.clock_rate
 
     def is_free(self, now: float) -> bool:
         """Whether a callback may run now; a slow processor is then busy for the machine's `callback_s`."""
@@ -129,6 +131,7 @@ class SimulatedMachine:
         self._random = random
         self.disk = disk
         self.clock_rate = 1.0
+        self.rate_since = self.local_since = 0.0  # when the rate was last changed, on the world's clock and on our own
         self.wall_offset_s = 0.0
         self.callback_s = 0.0
         self.call_s = 0.001
@@ -176,6 +179,14 @@ class SimulatedMachine:
         """Go on."""
         if self.power is Power.PAUSED:
             self.processor.resume()
+
+    def set_clock_rate(self, rate: float) -> None:
+        """Let the clock gain or lose from now on; timers that are already set keep their moment."""
+        if rate <= 0:
+            raise UsageError(f"a clock runs at a rate above 0, not {rate}")
+        now = self.loop.now
+        self.local_since, self.rate_since = self.processor.local_time(now), now
+        self.clock_rate = rate
 
     # ---- the Host port
 

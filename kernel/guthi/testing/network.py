@@ -66,6 +66,14 @@ class SimulatedNetwork:
                 self._special[source, destination] = link
                 self._states.pop((source, destination), None)
 
+    def reset_link(self, sources: Iterable[str], to: Iterable[str]) -> None:
+        """Give links from `sources` to `to` the properties that all have."""
+        destinations = self._known(to)
+        for source in self._known(sources):
+            for destination in destinations:
+                self._special.pop((source, destination), None)
+                self._states.pop((source, destination), None)
+
     def link(self, source: str, destination: str) -> Link:
         """The link from one machine to another."""
         return self._special.get((source, destination), self._link)

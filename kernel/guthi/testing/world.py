@@ -19,24 +19,26 @@ import asyncio
 import random as global_random
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-from guthi.api import Address
+from guthi.api import Address, NodeId
 from guthi.config import Config
-from guthi.errors import GuthiError, UsageError
+from guthi.errors import GuthiError, JoinFailed, UsageError
 from guthi.keyring import ClusterKey
 from guthi.node import Node
 from guthi.plugins import Plugin
+from guthi.testing.faults import Schedule
 from guthi.testing.links import Link
 from guthi.testing.loop import VirtualLoop
 from guthi.testing.machine import Power, SimulatedMachine
 from guthi.testing.network import SimulatedNetwork
 from guthi.testing.trace import Trace
 
-__all__ = ["SimulatedNode", "World"]
+__all__ = ["SimulatedNode", "World", "simulated"]
 
 T = TypeVar("T")
 
@@ -51,7 +53,7 @@ class SimulatedNode:
         self, world: World, machine: SimulatedMachine, config: Mapping[str, Any], plugins: Sequence[type[Plugin]]
     ):
         self._world, self._config, self._plugins = world, config, plugins
-        self.machine = machine
+        self.machine: SimulatedMachine = machine
         self._node: Node | None = None
         self._life: asyncio.Task[None] | None = None
         self._stop: asyncio.Event | None = None
@@ -124,6 +126,14 @@ class SimulatedNode:
         """Start again after a crash or a stop."""
         return await self.start()
 
+    async def start_until_joined(self) -> None:
+        """Start, and again as long as nobody is found to join, as a supervisor would."""
+        while not self.runs:
+            try:
+                await self.start()
+            except JoinFailed:
+                continue
+
 
 class World:
     """Everything that a scenario needs; `seed` decides every chance in it."""
@@ -133,11 +143,13 @@ class World:
         self.random = Random(f"guthi world {seed}")
         self.loop = VirtualLoop()
         self.trace = Trace()
-        self.network = SimulatedNetwork(self.loop, Random(f"guthi network {seed}"), self.trace, link)
+        self.network: SimulatedNetwork = SimulatedNetwork(self.loop, Random(f"guthi network {seed}"), self.trace, link)
         self.nodes: dict[str, SimulatedNode] = {}
         self._cluster_key = ClusterKey.generate(Random(f"guthi key {seed}").randbytes)
         self._disks: Path | None = None
-        self._used = False
+        self.schedule: Schedule | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._used = self._closed = False
 
     def run(self, scenario: Callable[[World], Awaitable[T]]) -> T:
         """Run a scenario to its end; then all nodes are switched off. Raises what it raises, and Stalled."""
@@ -150,12 +162,20 @@ class World:
             return self.loop.run(self._scenario(scenario))
         finally:
             global_random.setstate(state)
-            self._end()
+            self.close()
 
     async def _scenario(self, scenario: Callable[[World], Awaitable[T]]) -> T:
         return await scenario(self)
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """Switch everything off; done by `run` at its end."""
+        if self._closed:
+            return
+        self._closed = True
+        for task in self._background:
+            task.cancel()
+        if self._background and not self.loop.is_closed():
+            self.loop.run_until_complete(asyncio.gather(*self._background, return_exceptions=True))
         for node in self.nodes.values():
             node.machine.bury()
         self.loop.close()
@@ -239,6 +259,23 @@ class World:
             self._disks = Path(tempfile.mkdtemp(prefix="guthi-world-"))
         return self._disks / name
 
+    # ---- faults
+
+    def background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside the scenario; it is cancelled at the world's end."""
+        task = self.loop.create_task(work)
+        self._background.add(task)
+        return task
+
+    def play(self, schedule: Schedule | str) -> asyncio.Task[None]:
+        """Begin to let the faults of a schedule happen; await the task to be there when the last one has."""
+        self.schedule = schedule if isinstance(schedule, Schedule) else Schedule.parse(schedule)
+        return self.background(self.schedule.play(self))
+
+    def swarm(self, seconds: float, *, spare: Sequence[str] = ()) -> asyncio.Task[None]:
+        """As `play`, with a schedule that this world's seed draws for its nodes; see Schedule.draw."""
+        return self.play(Schedule.draw(self.random, list(self.nodes), seconds, spare=spare))
+
     # ---- time and conditions
 
     @property
@@ -266,8 +303,25 @@ class World:
         """The nodes that run on machines with power, in the order in which they were added."""
         return [node for node in self.nodes.values() if node.runs and node.machine.power is Power.ON]
 
+    def is_connected(self) -> bool:
+        """True when every running node sees all running nodes as present; it may see others that are gone."""
+        return self._sees(lambda seen, running: seen >= running)
+
     def is_whole(self) -> bool:
         """True when every running node sees exactly the running nodes as present."""
+        return self._sees(lambda seen, running: seen == running)
+
+    def _sees(self, holds: Callable[[set[NodeId], set[NodeId]], bool]) -> bool:
         running = self.running()
-        wanted = {node.node.id for node in running}
-        return all({member.id for member in node.node.members} | {node.node.id} == wanted for node in running)
+        ids = {node.node.id for node in running}
+        return all(holds({member.id for member in node.node.members} | {node.node.id}, ids) for node in running)
+
+
+def simulated(scenario: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Make a test of a coroutine function whose first argument is `world`; see `guthi.testing.pytest_plugin`."""
+
+    @wraps(scenario)
+    def test(world: World, **fixtures: Any) -> None:
+        world.run(lambda _: scenario(world, **fixtures))
+
+    return test

@@ -47,7 +47,7 @@ class Execution:
         started_at = clock()
         try:
             value = call(*arguments, **named)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - as in `attempt`
             raise contained(error)  # noqa: B904 - it is the same error, or has it as its cause
         return self._awaited(value, started_at) if isinstance(value, Awaitable) else (value, clock() - started_at)
 

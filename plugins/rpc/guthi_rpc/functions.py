@@ -85,7 +85,7 @@ def _name(call: Callable[..., Any], name: str | None) -> str:
 
 
 def _run(call: Callable[..., Any], run: Run | str | None) -> Run:
-    is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))
+    is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__)
     if run is None:
         return Run.INLINE if is_async else Run.THREAD
     try:

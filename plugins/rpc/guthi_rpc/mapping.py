@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -86,7 +86,7 @@ class MapRun:
         self._under_way: dict[asyncio.Task[Answer], tuple[Item, NodeId]] = {}
         self._ended: deque[asyncio.Task[Answer]] = deque()
 
-    async def results(self) -> AsyncIterator[MapResult]:
+    async def results(self) -> AsyncGenerator[MapResult, None]:
         """Results as they come; an exception of the function ends the map."""
         watch = asyncio.ensure_future(self._watch())
         self._look_round()
@@ -193,7 +193,7 @@ class MapRun:
 
     async def _stop(self, watch: asyncio.Future[None]) -> None:
         """Cancel what is under way, and do not end before it has."""
-        pending = [watch, *self._under_way]
+        pending: list[asyncio.Future[Any]] = [watch, *self._under_way]
         self._under_way.clear()
         for task in pending:
             task.cancel()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -177,7 +177,7 @@ class Rpc:
         star: bool = False,
         on: Sequence[Where] | Where | None = None,
         timeout: float | None = None,
-    ) -> AsyncIterator[MapResult]:
+    ) -> AsyncGenerator[MapResult, None]:
         """Call a function once for each item, on all nodes that have it, and give the results as they come.
 
         Each result unpacks into `item, value`. With `star` an item is a tuple or list of arguments. `on` limits the
@@ -196,7 +196,7 @@ class Rpc:
         star: bool,
         on: Sequence[Where] | Where | None,
         timeout: float | None,
-    ) -> AsyncIterator[MapResult]:
+    ) -> AsyncGenerator[MapResult, None]:
         chosen = await self._limited_to(name, on)
 
         async def call(node: NodeId, item: Any) -> Answer:
@@ -238,7 +238,7 @@ class Rpc:
         finally:
             self._dispatch.ended(node)
         match answer:
-            case [value, float(seconds)]:
+            case [value, float() | int() as seconds]:
                 return value, seconds
             case None:
                 raise UnknownFunction(f"{self._name_of(node)} has no function {name!r} any more; call it again")
@@ -255,7 +255,7 @@ class Rpc:
             try:
                 self._node.codec.encode(value)
             except NotEncodable as found:
-                return NotEncodable(f"argument {label} of {name!r}: {found}")
+                return NotEncodable(f"argument {label} of {name!r}: {str(found).removeprefix('value: ')}")
         return error
 
     # ---- finding a provider

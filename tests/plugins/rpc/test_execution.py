@@ -1,0 +1,223 @@
+"""Where functions run, that they neither hold the node up nor end it, and what becomes of their workers."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import operator
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable
+from concurrent.futures import BrokenExecutor, Executor, Future
+from typing import Any
+
+import pytest
+
+from guthi.errors import RemoteError
+from guthi.udp import SystemHost
+from guthi_rpc import Run, WorkerDied
+from guthi_rpc.execution import Execution
+from guthi_rpc.functions import describe_function
+
+STEERING = [SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration]
+
+
+@pytest.fixture
+async def execution() -> AsyncIterator[Execution]:
+    made = Execution(SystemHost(), "bob", threads=2, processes=1)
+    yield made
+    made.close()
+
+
+async def run(execution: Execution, call: Any, *arguments: Any, style: Run | None = None) -> Any:
+    answer = execution.run(describe_function(call, "f", style), arguments, {})
+    value, seconds = await answer if isinstance(answer, Awaitable) else answer
+    assert seconds >= 0
+    return value
+
+
+async def test_where_each_style_runs(execution: Execution) -> None:
+    async def coroutine() -> int:
+        return threading.get_ident()
+
+    here = threading.get_ident()
+    assert await run(execution, coroutine) == here
+    assert await run(execution, threading.get_ident, style=Run.INLINE) == here
+    assert await run(execution, threading.get_ident, style=Run.THREAD) != here
+    assert await run(execution, os.getpid, style=Run.PROCESS) != os.getpid()
+
+
+async def test_an_inline_function_is_answered_without_a_task(execution: Execution) -> None:
+    answer = execution.run(describe_function(operator.add, None, Run.INLINE), (1, 2), {})
+    assert isinstance(answer, tuple)
+    assert answer[0] == 3
+
+
+async def test_an_inline_function_may_return_something_to_await(execution: Execution) -> None:
+    assert await run(execution, lambda: asyncio.sleep(0, "later"), style=Run.INLINE) == "later"
+
+
+@pytest.mark.parametrize("style", [Run.INLINE, Run.THREAD], ids=str)
+@pytest.mark.parametrize("error", STEERING, ids=lambda each: each.__name__)
+async def test_nothing_that_a_function_raises_ends_the_loop(
+    execution: Execution, style: Run, error: type[BaseException]
+) -> None:
+    def fail() -> None:
+        raise error("out")
+
+    with pytest.raises(RemoteError, match=error.__name__):
+        await run(execution, fail, style=style)
+    assert execution.running == 0
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+async def test_nor_what_a_coroutine_raises(execution: Execution, error: type[BaseException]) -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise error("out")
+
+    with pytest.raises(RemoteError, match=error.__name__):
+        await run(execution, fail)
+    assert execution.running == 0
+
+
+async def test_nor_what_a_process_raises(execution: Execution) -> None:
+    with pytest.raises(RemoteError, match="SystemExit: 7"):
+        await run(execution, sys.exit, 7, style=Run.PROCESS)
+    with pytest.raises(ZeroDivisionError) as caught:
+        await run(execution, operator.truediv, 1, 0, style=Run.PROCESS)
+    assert "in the worker process" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("error", [concurrent.futures.CancelledError, BrokenExecutor, concurrent.futures.TimeoutError])
+async def test_errors_that_futures_use_themselves_are_the_functions_own(
+    execution: Execution, error: type[Exception]
+) -> None:
+    def fail() -> None:
+        raise error("mine")
+
+    with pytest.raises(error, match="mine"):
+        await run(execution, fail)
+
+
+async def test_cancelling_cancels_a_coroutine(execution: Execution) -> None:
+    seen: list[str] = []
+
+    async def wait() -> None:
+        try:
+            seen.append("started")
+            await asyncio.Event().wait()
+        finally:
+            seen.append("cancelled")
+
+    task = asyncio.create_task(run(execution, wait))
+    await asyncio.sleep(0)
+    assert (seen, execution.running) == (["started"], 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (seen, execution.running) == (["started", "cancelled"], 0)
+
+
+async def test_a_call_that_waits_for_a_thread_can_be_cancelled(execution: Execution) -> None:
+    go = threading.Event()
+    ran: list[int] = []
+    busy = [asyncio.create_task(run(execution, go.wait, 20, style=Run.THREAD)) for _ in range(2)]
+    queued = asyncio.create_task(run(execution, ran.append, 1, style=Run.THREAD))
+    await asyncio.sleep(0)
+    queued.cancel()
+    await asyncio.wait([queued])
+    go.set()
+    assert await asyncio.gather(*busy) == [True, True]
+    assert ran == []
+
+
+async def test_the_wait_for_a_worker_is_not_counted(execution: Execution) -> None:
+    go = threading.Event()
+    describe = functools.partial(describe_function, name="f", run=Run.THREAD)
+    busy = [execution.run(describe(go.wait), (20,), {}) for _ in range(2)]
+    quick = execution.run(describe(int), (), {})
+    tasks = [asyncio.ensure_future(each) for each in [*busy, quick] if isinstance(each, Awaitable)]
+    await asyncio.sleep(0.05)
+    go.set()
+    answers = await asyncio.gather(*tasks)
+    assert answers[0][1] >= 0.04
+    assert answers[2][1] < 0.04
+
+
+async def test_a_worker_that_dies_is_told_and_replaced(execution: Execution) -> None:
+    before = await run(execution, os.getpid, style=Run.PROCESS)
+    with pytest.raises(WorkerDied, match="a worker process of bob died"):
+        await run(execution, os._exit, 1, style=Run.PROCESS)
+    assert await run(execution, os.getpid, style=Run.PROCESS) not in (before, os.getpid())
+
+
+class BreakingPool(Executor):
+    """Breaks when it is told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[Future[Any]] = []
+
+    def submit(self, fn: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
+        self.calls.append(Future())
+        return self.calls[-1]
+
+
+class PoolHost(SystemHost):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pools: list[BreakingPool] = []
+
+    def process_executor(self, name: str, workers: int) -> Executor:
+        self.pools.append(BreakingPool())
+        return self.pools[-1]
+
+
+async def test_late_news_of_a_broken_pool_does_not_cost_the_new_one() -> None:
+    host = PoolHost()
+    execution = Execution(host, "bob", 1, 1)
+
+    def start() -> asyncio.Task[Any]:
+        return asyncio.create_task(run(execution, os.getpid, style=Run.PROCESS))
+
+    first, second = start(), start()
+    await asyncio.sleep(0)
+    host.pools[0].calls[0].set_exception(BrokenExecutor())
+    await asyncio.wait([first])
+    third = start()
+    await asyncio.sleep(0)
+    host.pools[0].calls[1].set_exception(BrokenExecutor())
+    await asyncio.wait([second])
+    fourth = start()
+    await asyncio.sleep(0)
+    assert len(host.pools) == 2
+    assert len(host.pools[1].calls) == 2
+    for task in (first, second):
+        assert isinstance(task.exception(), WorkerDied)
+    for task in (third, fourth):
+        task.cancel()
+    await asyncio.wait([third, fourth])
+
+
+async def test_closing_waits_for_no_process(execution: Execution) -> None:
+    call = asyncio.create_task(run(execution, threading.Event().wait, style=Run.THREAD)) if False else None
+    assert call is None
+    pid = await run(execution, os.getpid, style=Run.PROCESS)
+    busy = asyncio.create_task(run(execution, __import__("time").sleep, 60, style=Run.PROCESS))
+    await asyncio.sleep(0.05)
+    execution.close()
+    with pytest.raises(WorkerDied):
+        await busy
+    async with asyncio.timeout(10):
+        while _is_running(pid):
+            await asyncio.sleep(0.01)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

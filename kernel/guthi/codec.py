@@ -64,7 +64,7 @@ _MAX_DECIMAL_BITS: Final = MAX_DECIMAL_DIGITS * 10 // 3 + 1
 _HEAD: Final = Struct(">HI")
 _LENGTH: Final = Struct(">Q")
 
-# Four-byte tags, first come first served (RFC 8949, 9.2), outside every range registered when they were chosen.
+# Four-byte tags out of the range that is given first come, first served (RFC 8949, 9.2); not registered with IANA.
 _RECORD_TAG: Final = 0x47755401
 _PART_TAG: Final = 0x47755402
 _SET_TAG: Final = 258
@@ -221,7 +221,7 @@ def _is_plain(value: Any, levels: int) -> bool:
     if kind is list or kind is tuple:
         children = value
     elif kind is dict:
-        if not _SCALARS.issuperset(map(type, value)):
+        if value and not _SCALARS.issuperset(map(type, value)):
             return False
         children = value.values()
     else:

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,12 @@ async def main(node):
     node.handle("echo", lambda incoming: incoming.value)
     node.handle("forever", lambda incoming: asyncio.Event().wait())
     await asyncio.Event().wait()
+"""
+TOGETHER = """
+import asyncio
+async def main(node):
+    while len(node.network.membership.members) < 3:
+        await asyncio.sleep(0.01)
 """
 NODE = """
 [node]
@@ -66,7 +72,7 @@ def is_running(pid: int) -> bool:
 
 async def all_end(*pids: int) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while any(map(is_running, pids)):
+        while any(map(is_running, pids)):  # noqa: ASYNC110 - the system tells nobody but the parent
             await asyncio.sleep(0.02)
 
 
@@ -82,10 +88,10 @@ class Guthi:
         for name, text in files.items():
             (self.folder / name.replace("_", ".")).write_text(text)
 
-    async def start(self, *arguments: object) -> asyncio.subprocess.Process:
+    async def start(self, *arguments: object, program: Sequence[str] = GUTHI) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            *GUTHI, *map(str, arguments), stdin=pipe, stdout=pipe, stderr=pipe,
+            *program, *map(str, arguments), stdin=pipe, stdout=pipe, stderr=pipe,
             cwd=self.folder, env=self.environment, start_new_session=True,
         )  # fmt: skip
         self.started.append(process)
@@ -156,7 +162,7 @@ async def until_state(node: guthi.Node, member: guthi.Member, state: MemberState
     loop = asyncio.get_running_loop()
     start = loop.time()
     async with asyncio.timeout(PATIENCE_S):
-        while node.member(member.id).state is not state:
+        while node.member(member.id).state is not state:  # noqa: ASYNC110 - no hook, so as to see what a user sees
             await asyncio.sleep(0.005)
     return loop.time() - start
 
@@ -179,6 +185,17 @@ async def until_state(node: guthi.Node, member: guthi.Member, state: MemberState
         ),
         ('[node]\nmain = "nowhere:main"\n', "no module 'nowhere' in "),
         ('[node]\nmain = "app:APP"\n', "write `async def APP(node)` in "),
+    ],
+    ids=[
+        "unknown-key",
+        "unknown-plugin",
+        "malformed-TOML",
+        "nobody-answers",
+        "open-without-a-key",
+        "key-file-missing",
+        "foreign-address",
+        "no-such-module",
+        "no-such-function",
     ],
 )
 async def test_bad_input_is_one_line_with_the_mend(cli: Guthi, text: str, cause: str) -> None:
@@ -221,9 +238,18 @@ async def test_a_bug_in_the_app_shows_its_traceback(cli: Guthi) -> None:
     code, _, err = await cli.done("run", "node.toml")
     assert code == 1
     assert "Traceback" in err and "ZeroDivisionError" in err
-    code, out, err = await cli.done("up", "cluster.toml")
+    cli.write(app_py=TOGETHER + "    return 1 / 0\n")
+    code, _, err = await cli.done("up", "cluster.toml")
     assert code == 1
     assert err.count("ZeroDivisionError: division by zero") == 3
+
+
+async def test_a_bug_that_keeps_a_node_from_starting_shows_its_traceback(cli: Guthi) -> None:
+    cli.write(app_py="import no_such_library\n")
+    code, out, err = await cli.done("up", "cluster.toml")
+    assert (code, out) == (2, "")
+    assert "alice | Traceback" in err
+    assert "guthi: error: node alice ended before it was ready (exit code 1): ModuleNotFoundError" in err
 
 
 # ---- a node and its end
@@ -261,16 +287,12 @@ async def test_a_supervised_node_ends_with_its_input(cli: Guthi) -> None:
 
 async def test_a_supervised_node_ends_even_when_its_app_holds_the_loop(cli: Guthi) -> None:
     cli.write(app_py="import time\nasync def main(node):\n    time.sleep(600)\n")
-    program = "import guthi.runner; guthi.runner.GRACE_S = 0.2; from guthi.cli import main; main()"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, "run", "node.toml", "--supervised",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=cli.folder, env=cli.environment,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert b'"ready"' in await process.stdout.readline()
-    async with asyncio.timeout(PATIENCE_S):
-        await process.communicate()
-    assert process.returncode == 1
+    impatient = "import guthi.runner; guthi.runner.GRACE_S = 0.2; from guthi.cli import main; main()"
+    process = await cli.start("run", "node.toml", "--supervised", program=[sys.executable, "-c", impatient])
+    assert '"ready"' in await line_of(process)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert (await end_of(process))[0] == -signal.SIGKILL
 
 
 async def test_a_reader_that_goes_away_is_no_error(cli: Guthi) -> None:
@@ -307,7 +329,7 @@ async def test_killing_up_ends_its_nodes(cli: Guthi) -> None:
 
 
 async def test_up_ends_when_all_nodes_have(cli: Guthi) -> None:
-    cli.write(app_py="async def main(node): print('hello')\n")
+    cli.write(app_py=TOGETHER + "    print('hello')\n")
     code, _, err = await cli.done("up", "cluster.toml")
     assert code == 0
     assert "bob | hello" in err

@@ -24,6 +24,7 @@ from guthi.cli.keygen import keygen
 from guthi.cli.nodes import nodes
 from guthi.cli.plugins import commands_of, plugins
 from guthi.cli.run import run
+from guthi.cli.sim import sim
 from guthi.cli.up import up
 from guthi.errors import GuthiError, PluginError
 from guthi.plugins import installed_plugins
@@ -71,7 +72,7 @@ def program(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (init, keygen, run, up, demo, plugins, nodes):
+for command in (init, keygen, run, up, demo, plugins, nodes, sim):
     program.add_command(command)
 
 

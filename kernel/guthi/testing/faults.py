@@ -83,8 +83,18 @@ class Schedule:
             faults += drawer(random, list(names), fallible, seconds)
         return cls(faults)
 
+    def check(self, names: Sequence[str]) -> None:
+        """Raise UsageError for a fault of a machine that is not among `names`."""
+        for fault in self.faults:
+            shape = _DEEDS[fault.verb][0]
+            for kind, argument in zip(shape, fault.arguments, strict=True):
+                strangers = set() if kind == "f" else set(argument.split(",")) - set(names)
+                if strangers:
+                    raise UsageError(f"'{fault}': there is no node {sorted(strangers)[0]!r}; there are {_first(names)}")
+
     async def play(self, world: World) -> None:
         """Let every fault happen at its moment, counted from now."""
+        self.check(list(world.nodes))
         started_at = world.now
         for fault in self.faults:
             await asyncio.sleep(max(started_at + fault.at - world.now, 0))
@@ -173,6 +183,11 @@ def _parse_fault(text: str) -> Fault:
         raise UsageError(f"{text!r}: {verb} takes {' and '.join(wanted[kind] for kind in shape) or 'nothing more'}")
     at = float(matched[1]) / (1000 if matched[2] == "ms" else 1)
     return Fault(at, verb, arguments)
+
+
+def _first(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10])
+    return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def _is_number(text: str) -> bool:

@@ -31,6 +31,7 @@ from guthi.errors import GuthiError, JoinFailed, UsageError
 from guthi.keyring import ClusterKey
 from guthi.node import Node
 from guthi.plugins import Plugin
+from guthi.runner import load_main
 from guthi.testing.faults import Schedule
 from guthi.testing.links import Link
 from guthi.testing.loop import VirtualLoop
@@ -49,9 +50,7 @@ DEFAULT_LINK = Link()
 class SimulatedNode:
     """A node on a machine of its own; the same handle over all lives of the machine."""
 
-    def __init__(
-        self, world: World, machine: SimulatedMachine, config: Mapping[str, Any], plugins: Sequence[type[Plugin]]
-    ):
+    def __init__(self, world: World, machine: SimulatedMachine, config: Config, plugins: Sequence[type[Plugin]]):
         self._world, self._config, self._plugins = world, config, plugins
         self.machine: SimulatedMachine = machine
         self._node: Node | None = None
@@ -94,10 +93,12 @@ class SimulatedNode:
     async def _live(self, started: asyncio.Future[Node]) -> None:
         self._stop = asyncio.Event()
         try:
-            config = Config.from_mapping(self._config, self.name, environment={})
-            async with Node(config, plugins=self._plugins, host=self.machine) as node:
+            main = load_main(self._config)
+            async with Node(self._config, plugins=self._plugins, host=self.machine) as node:
                 self._world.trace.event(self._world.loop.now, f"{self.name} started")
                 started.set_result(node)
+                if main is not None:
+                    node.start(_until_done(main(node)), "main")
                 await self._stop.wait()
         except Exception as error:
             if started.done():
@@ -210,49 +211,44 @@ class World:
         **tables: Mapping[str, Any],
     ) -> SimulatedNode:
         """As `start`, without starting it."""
+        names = [plugin for plugin in plugins if isinstance(plugin, str)]
+        classes = [plugin for plugin in plugins if not isinstance(plugin, str)]
+        kernel_tables: dict[str, Any] = {key: tables[key] for key in ("transport", "gossip") if key in tables}
+        node = {"name": name, "plugins": names, **tables.get("node", {})}
+        others = {key: table for key, table in tables.items() if key not in ("node", "transport", "gossip")}
+        config = Config.from_mapping(
+            {"node": node, "plugins": others, **kernel_tables},
+            name,
+            enabled=[plugin.name for plugin in classes],
+            environment={},
+        )
+        return self.add_configured(config, join=join, plugins=classes)
+
+    def add_configured(
+        self, config: Config, *, join: Sequence[str] = (), plugins: Sequence[type[Plugin]] = (), disk: bool = True
+    ) -> SimulatedNode:
+        """Make a machine for a node that is configured already, as from a file; its addresses and key are replaced.
+
+        Without `disk` the node has no folder, so that it has another identity after each start.
+        """
+        name = config.node.name
         if name in self.nodes:
             raise UsageError(f"there is a node {name!r} already; restart it, or choose another name")
         number = len(self.nodes) + 1
-        machine = SimulatedMachine(
-            name,
-            f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
-            self.loop,
-            self.network,
-            Random(f"guthi machine {self.seed} {name}"),
-            self._disk(name),
-        )
+        ip = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+        random = Random(f"guthi machine {self.seed} {name}")
+        machine = SimulatedMachine(name, ip, self.loop, self.network, random, self._disk(name))
         self.network.add(machine)
-        names = [plugin for plugin in plugins if isinstance(plugin, str)]
-        classes = [plugin for plugin in plugins if not isinstance(plugin, str)]
-        config = self._config(name, machine, names, [plugin.name for plugin in classes], join, tables)
-        self.nodes[name] = SimulatedNode(self, machine, config, classes)
+        settled = config.with_overrides(
+            security={"cluster_key": self._cluster_key.text()},
+            node={
+                "listen": Address(ip, PORT),
+                "join": [Address(peer, PORT) for peer in join],
+                "data_dir": machine.disk if disk else None,
+            },
+        )
+        self.nodes[name] = SimulatedNode(self, machine, settled, plugins)
         return self.nodes[name]
-
-    def _config(
-        self,
-        name: str,
-        machine: SimulatedMachine,
-        plugins: Sequence[str],
-        classes: Sequence[str],
-        join: Sequence[str],
-        tables: Mapping[str, Mapping[str, Any]],
-    ) -> dict[str, Any]:
-        kernel_tables = {key: tables[key] for key in ("transport", "gossip") if key in tables}
-        node = {
-            "name": name,
-            "listen": str(Address(machine.ip, PORT)),
-            "join": [str(Address(peer, PORT)) if ":" not in peer else peer for peer in join],
-            "plugins": list(plugins),
-            "data_dir": str(machine.disk),
-            **tables.get("node", {}),
-        }
-        others = {key: dict(table) for key, table in tables.items() if key not in ("node", "transport", "gossip")}
-        return {
-            "node": node,
-            "security": {"cluster_key": self._cluster_key.text()},
-            "plugins": others,
-            **kernel_tables,
-        }
 
     def _disk(self, name: str) -> Path:
         if self._disks is None:
@@ -315,6 +311,10 @@ class World:
         running = self.running()
         ids = {node.node.id for node in running}
         return all(holds({member.id for member in node.node.members} | {node.node.id}, ids) for node in running)
+
+
+async def _until_done(work: Awaitable[Any]) -> None:
+    await work
 
 
 def simulated(scenario: Callable[..., Awaitable[None]]) -> Callable[..., None]:

@@ -25,6 +25,9 @@ def failing(error: BaseException) -> Any:
 
 
 class Unmakeable(Exception):
+    def __init__(self, *args: Any, key: int = 0) -> None:
+        super().__init__(*args)
+
     def __new__(cls, *args: Any, key: int = 0) -> Unmakeable:
         if not key:
             raise ValueError("it needs a key")

@@ -9,6 +9,7 @@ import operator
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any
@@ -202,10 +203,8 @@ async def test_late_news_of_a_broken_pool_does_not_cost_the_new_one() -> None:
 
 
 async def test_closing_waits_for_no_process(execution: Execution) -> None:
-    call = asyncio.create_task(run(execution, threading.Event().wait, style=Run.THREAD)) if False else None
-    assert call is None
     pid = await run(execution, os.getpid, style=Run.PROCESS)
-    busy = asyncio.create_task(run(execution, __import__("time").sleep, 60, style=Run.PROCESS))
+    busy = asyncio.create_task(run(execution, time.sleep, 60, style=Run.PROCESS))
     await asyncio.sleep(0.05)
     execution.close()
     with pytest.raises(WorkerDied):

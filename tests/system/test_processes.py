@@ -39,9 +39,11 @@ async def main(node):
     await asyncio.Event().wait()
 """
 TOGETHER = """
-import asyncio
-async def main(node):
-    while len(node.network.membership.members) < 3:
+import asyncio, pathlib
+async def main(node):  # goes on when all three have joined
+    folder = pathlib.Path(__file__).parent
+    (folder / f"{node.name}.ready").touch()
+    while len(list(folder.glob("*.ready"))) < 3:
         await asyncio.sleep(0.01)
 """
 NODE = """

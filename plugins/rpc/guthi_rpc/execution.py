@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from functools import partial
 from typing import Any, TypeAlias
@@ -35,33 +35,33 @@ class Execution:
     def run(self, function: Function, arguments: Sequence[Any], named: Mapping[str, Any]) -> Answer | Awaitable[Answer]:
         """The answer, or something that gives it; raises what the function raises. Not after `close`."""
         assert not self.is_closed
-        style = function.description.run
-        if style is Run.INLINE:
-            return self._inline(function.call, arguments, named)
-        return self._in_pool(style, partial(function.call, *arguments, **named))
+        style, call = function.description.run, partial(function.call, *arguments, **named)
+        if style is not Run.INLINE:
+            return _Later(partial(self._in_pool, style, call))
+        return _Later(partial(self._in_task, call)) if function.is_async else self._inline(call)
 
-    def _inline(
-        self, call: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any]
-    ) -> Answer | Awaitable[Answer]:
+    def _inline(self, call: Callable[[], Any]) -> Answer | Awaitable[Answer]:
         clock = asyncio.get_running_loop().time
         started_at = clock()
         try:
-            value = call(*arguments, **named)
+            value = call()
         except BaseException as error:  # noqa: BLE001 - as in `attempt`
             raise contained(error)  # noqa: B904 - it is the same error, or has it as its cause
-        return self._awaited(value, started_at) if isinstance(value, Awaitable) else (value, clock() - started_at)
+        return self._in_task(lambda: value) if isinstance(value, Awaitable) else (value, clock() - started_at)
 
-    async def _awaited(self, value: Awaitable[Any], started_at: float) -> Answer:
+    async def _in_task(self, call: Callable[[], Awaitable[Any]]) -> Answer:
+        clock = asyncio.get_running_loop().time
+        started_at = clock()
         self.running += 1
         try:
-            result = await value
+            value = await call()
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                 raise
             raise contained(error)  # noqa: B904 - as above
         finally:
             self.running -= 1
-        return result, asyncio.get_running_loop().time() - started_at
+        return value, clock() - started_at
 
     async def _in_pool(self, style: Run, call: Callable[[], Any]) -> Answer:
         loop, pool = asyncio.get_running_loop(), self._pool(style)
@@ -102,6 +102,18 @@ class Execution:
         for pool in self._pools.values():
             _end(pool)
         self._pools.clear()
+
+
+class _Later:
+    """Begins when it is awaited; a call that is cancelled before that has left nothing behind, as a coroutine would."""
+
+    __slots__ = ("_begin",)
+
+    def __init__(self, begin: Callable[[], Coroutine[Any, Any, Answer]]) -> None:
+        self._begin = begin
+
+    def __await__(self) -> Generator[Any, Any, Answer]:
+        return self._begin().__await__()
 
 
 def _is_being_cancelled() -> bool:

@@ -60,10 +60,11 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that this node has."""
+    """A function that this node has; `is_async` where calling it gives a coroutine."""
 
     description: Description
     call: Callable[..., Any]
+    is_async: bool
 
 
 def describe_function(call: Callable[..., Any], name: str | None, run: Run | str | None) -> Function:
@@ -72,8 +73,9 @@ def describe_function(call: Callable[..., Any], name: str | None, run: Run | str
         raise UsageError(f"{call!r} is no function; register something that can be called")
     if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
         raise UsageError(f"{call!r} is a generator function, and a generator cannot travel; let it return a list")
-    description = Description(_name(call, name), _signature(call), _doc(call), _run(call, run))
-    return Function(description, call)
+    is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__)
+    description = Description(_name(call, name), _signature(call), _doc(call), _run(call, run, is_async))
+    return Function(description, call, is_async)
 
 
 def _name(call: Callable[..., Any], name: str | None) -> str:
@@ -84,8 +86,7 @@ def _name(call: Callable[..., Any], name: str | None) -> str:
     return chosen
 
 
-def _run(call: Callable[..., Any], run: Run | str | None) -> Run:
-    is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__)
+def _run(call: Callable[..., Any], run: Run | str | None, is_async: bool) -> Run:
     if run is None:
         return Run.INLINE if is_async else Run.THREAD
     try:

@@ -33,7 +33,7 @@ from guthi_rpc.dispatch import Dispatch
 from guthi_rpc.errors import NoProvider, UnknownFunction, WorkerDied
 from guthi_rpc.execution import Answer, Execution
 from guthi_rpc.functions import Function, Run, describe_function
-from guthi_rpc.mapping import MapResult, MapRun, NotComputed
+from guthi_rpc.mapping import PATIENCE_S, MapResult, MapRun, NotComputed
 
 if TYPE_CHECKING:
     from guthi import Node
@@ -212,7 +212,7 @@ class Rpc:
             usable = self._dispatch.usable(name)
             return {node: self._directory.workers(node) + 1 for node in usable if chosen is None or node in chosen}
 
-        run = MapRun(items, call, providers, self._next_change, self._node.network.name_of)
+        run = MapRun(items, call, providers, self._next_change, self._name_of, PATIENCE_S)
         async with aclosing(run.results()) as results:
             async for result in results:
                 yield result

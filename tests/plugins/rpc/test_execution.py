@@ -144,8 +144,7 @@ async def test_the_wait_for_a_worker_is_not_counted(execution: Execution) -> Non
     await asyncio.sleep(0.05)
     go.set()
     answers = await asyncio.gather(*tasks)
-    assert answers[0][1] >= 0.04
-    assert answers[2][1] < 0.04
+    assert answers[2][1] < answers[0][1]
 
 
 async def test_a_worker_that_dies_is_told_and_replaced(execution: Execution) -> None:
@@ -209,9 +208,11 @@ async def test_closing_waits_for_no_process(execution: Execution) -> None:
     execution.close()
     with pytest.raises(WorkerDied):
         await busy
-    async with asyncio.timeout(10):
-        while _is_running(pid):
-            await asyncio.sleep(0.01)
+    for _ in range(1000):
+        if not _is_running(pid):
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("the worker process was left behind")
 
 
 def _is_running(pid: int) -> bool:

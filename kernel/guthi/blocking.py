@@ -84,10 +84,7 @@ class _Face:
         attribute = getattr(self._target, name)
         if not callable(attribute):
             return attribute
-
-        def call(*arguments: Any, **named: Any) -> Any:
-            return self._thread.wait_for(_call(attribute, arguments, named, self._thread))
-
+        call = _on_loop(attribute, self._thread)
         call.__name__, call.__doc__ = name, getattr(attribute, "__doc__", None)
         return call
 
@@ -96,6 +93,15 @@ class _Face:
 
     def __repr__(self) -> str:
         return f"<blocking face of {self._target!r}>"
+
+
+def _on_loop(function: Callable[..., Any], thread: _LoopThread) -> Any:
+    """The function, to be called from this thread."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        return thread.wait_for(_call(function, arguments, named, thread))
+
+    return call
 
 
 async def _call(function: Callable[..., Any], arguments: Any, named: Any, thread: _LoopThread) -> Any:
@@ -107,6 +113,8 @@ async def _call(function: Callable[..., Any], arguments: Any, named: Any, thread
         return _Iterate(result, thread)
     if isinstance(result, AbstractAsyncContextManager):
         return _Enter(result, thread)
+    if inspect.isfunction(result) and not any(result is each for each in arguments):
+        return _on_loop(result, thread)  # a decorator with arguments
     return result
 
 

@@ -328,6 +328,7 @@ class SecurityConfig:
 class TransportConfig:
     """The table [transport]. A peer is lost when it is silent for `timeout` while an answer is due.
 
+    A session on which somebody waits asks for a sign of life each `keepalive`; an unused one ends after `idle`.
     `max_datagram`: bytes of UDP payload off loopback. `receive_buffer`: how far a peer may send ahead of the
     reader.
     """
@@ -335,6 +336,7 @@ class TransportConfig:
     keepalive: Duration = 5.0
     timeout: Duration = 10.0
     handshake_timeout: Duration = 5.0
+    idle: Duration = 60.0
     max_message: Size = 1 << 30
     max_datagram: int = 1200
     receive_buffer: Size = 4 << 20
@@ -342,6 +344,7 @@ class TransportConfig:
     def __post_init__(self) -> None:
         _require(0 < self.keepalive < self.timeout, "keepalive must be more than 0 and less than timeout")
         _require(self.handshake_timeout > 0, "handshake_timeout must be more than 0")
+        _require(self.idle > self.timeout, "idle must be more than timeout")
         # 1200: what every IPv6 path carries, headers included (RFC 9000, 14). 65507: the most on IPv4.
         _require(1200 <= self.max_datagram <= 65507, "max_datagram must be from 1200 to 65507 bytes")
         _require(

@@ -27,7 +27,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from struct import Struct
+from typing import Literal, TypeAlias
 
+from guthi.alarms import Alarms
 from guthi.api import Address, Buffer, NodeId
 from guthi.errors import UsageError
 from guthi.handshake import HandshakeFailed, Initiator, Responder
@@ -82,6 +84,8 @@ MAX_RETRY_S = 1.0
 MAX_HALF_OPEN = 4096
 KEY_ID = slice(1, 5)  # where a sealed datagram names its cluster key
 
+_AlarmKey: TypeAlias = int | tuple[Literal["dial", "half open"], NodeId]  # an int is a session's index
+
 _init = Struct(">BI")
 _response = Struct(">BII")
 
@@ -118,7 +122,8 @@ class Endpoint:
         self._outgoing: list[tuple[bytes, Address]] = []
         self._addresses: dict[int, Address] = {}  # where each session of `_sessions` sends to
         self._stirred: dict[int, Session] = {}  # sessions that may have datagrams to send
-        self._moments: dict[int, float] = {}  # when each session wants to be called
+        self._alarms: Alarms[_AlarmKey] = Alarms()
+        self._watched: set[NodeId] = set()
 
     # ---- what the node asks for
 
@@ -130,12 +135,12 @@ class Endpoint:
         """
         posted = Posted(peer, parts, channel, sum(map(len, parts)))
         link = self._link(peer)
-        if link.session is not None:
+        if link.session is not None and not link.session.is_stale(now):
             posted.session, posted.outgoing = link.session, link.session.send(parts, channel)
             self._stirred[link.index] = link.session
             return posted
         link.pending.append(posted)
-        if link.state is LinkState.IDLE:
+        if link.state is not LinkState.DIALING:
             self._dial(link, now)
         return posted
 
@@ -148,6 +153,17 @@ class Endpoint:
         link.session.abandon(posted.outgoing)
         self._stirred[link.index] = link.session
 
+    def watch(self, peer: NodeId, watched: bool) -> None:
+        """Say whether somebody waits for an answer of the peer; only then is it asked for signs of life."""
+        if watched:
+            self._watched.add(peer)
+        else:
+            self._watched.discard(peer)
+        link = self._links.get(peer)
+        if link is not None and link.session is not None:
+            link.session.watched = watched
+            self._stirred[link.index] = link.session
+
     def connect(self, peer: NodeId, now: float) -> None:
         """Open a session if there is none."""
         link = self._link(peer)
@@ -159,8 +175,7 @@ class Endpoint:
         link = self._links.pop(peer, None)
         if link is None:
             return
-        if link.dial is not None:
-            self._dials.pop(link.dial.index, None)
+        self._stop_dialing(link)
         if link.session is not None:
             link.session.close(code, reason)
             self._stirred[link.index] = link.session
@@ -226,7 +241,7 @@ class Endpoint:
             return
         half = self._half_open.get(peer)
         if half is not None and half.index == index:
-            self._confirm(half)
+            self._confirm(half, now)
         self._addresses[index] = source
         self._stirred[index] = session
         if events:
@@ -302,11 +317,13 @@ class Endpoint:
         link.dial = Dial(initiator, index, datagram, route.address, now, 1, now + FIRST_RETRY_S, gives_up_at)
         link.state = LinkState.DIALING
         self._dials[index] = link.peer
+        self._alarms.set(("dial", link.peer), link.dial.retry_at)
         self._outgoing.append((self._seal.seal(datagram), route.address))
 
     def _stop_dialing(self, link: Link) -> None:
         if link.dial is not None:
             self._dials.pop(link.dial.index, None)
+            self._alarms.clear(("dial", link.peer))
             link.dial = None
             link.state = LinkState.IDLE
 
@@ -367,6 +384,7 @@ class Endpoint:
         )
         expires_at = now + self._handshake_timeout_s
         self._half_open[peer] = HalfOpen(peer, index, source, session, init, response, hello.body, expires_at)
+        self._alarms.set(("half open", peer), expires_at)
         self._sessions[index] = (peer, session)
         self._outgoing.append((self._seal.seal(response), source))
 
@@ -374,11 +392,13 @@ class Endpoint:
         half = self._half_open.pop(peer, None)
         if half is not None:
             del self._sessions[half.index]
+            self._alarms.clear(("half open", peer))
 
-    def _confirm(self, half: HalfOpen) -> None:
+    def _confirm(self, half: HalfOpen, now: float) -> None:
         """The third step: the peer has the keys, so its session is used from now on."""
         del self._half_open[half.peer]
-        self._open_session(half.peer, half.index, half.session, half.address, half.hello)
+        self._alarms.clear(("half open", half.peer))
+        self._open_session(half.peer, half.index, half.session, half.address, half.hello, now)
 
     def _receive_response(self, plain: bytes, source: Address, now: float) -> None:
         _, index, remote_index = _response.unpack_from(plain)
@@ -405,21 +425,32 @@ class Endpoint:
         session.ping()
         self._stop_dialing(link)
         self._sessions[index] = (link.peer, session)
-        self._open_session(link.peer, index, session, source, hello.body)
+        self._open_session(link.peer, index, session, source, hello.body, now)
 
-    def _open_session(self, peer: NodeId, index: int, session: Session, address: Address, hello: bytes) -> None:
+    def _open_session(
+        self, peer: NodeId, index: int, session: Session, address: Address, hello: bytes, now: float
+    ) -> None:
         link = self._link(peer)
         self._stop_dialing(link)
-        if link.session is not None:
-            link.session.close(CloseCode.REPLACED, "replaced by a newer session")
-            self._stirred[link.index] = link.session
-            self._events.append(PeerDisconnected(peer, "it opened a new session, most likely after a restart"))
+        self._retire(link, now)
+        session.watched = peer in self._watched
         link.session, link.index, link.state = session, index, LinkState.OPEN
         self._addresses[index] = address
         self._stirred[index] = session
         self._events.append(PeerConnected(peer, address, hello))
         while link.pending:
             self._send_pending(session, link.pending.popleft())
+
+    def _retire(self, link: Link, now: float) -> None:
+        """A new session takes the place of the one that the link has, if it has one."""
+        if link.session is None:
+            return
+        self._stirred[link.index] = link.session
+        if link.session.is_stale(now):
+            link.session.expire()
+            return
+        link.session.close(CloseCode.REPLACED, "replaced by a newer session")
+        self._events.append(PeerDisconnected(link.peer, "it opened a new session, most likely after a restart"))
 
     def _send_pending(self, session: Session, posted: Posted) -> None:
         if posted.abandoned:
@@ -444,9 +475,9 @@ class Endpoint:
     def _note_moment(self, index: int, session: Session) -> None:
         deadline = session.deadline
         if deadline is not None:
-            self._moments[index] = deadline
+            self._alarms.set(index, deadline)
             return
-        self._moments.pop(index, None)
+        self._alarms.clear(index)
         if session.state is SessionState.CLOSED:
             self._sessions.pop(index, None)
             self._addresses.pop(index, None)
@@ -461,21 +492,20 @@ class Endpoint:
     @property
     def deadline(self) -> float | None:
         """When `on_deadline` wants to be called; None for never."""
-        moments = list(self._moments.values())
-        moments += [min(link.dial.retry_at, link.dial.gives_up_at) for link in self._links.values() if link.dial]
-        moments += [half.expires_at for half in self._half_open.values()]
-        return min(moments, default=None)
+        return self._alarms.first
 
     def on_deadline(self, now: float) -> None:
         """Do what time asks for; datagrams and events may be ready afterwards."""
-        for index in [index for index, moment in self._moments.items() if moment <= now]:
-            peer, session = self._sessions[index]
-            self._session_events(index, peer, session.on_deadline(now))
-            self._stirred[index] = session
-        for link in [link for link in self._links.values() if link.dial is not None]:
-            self._dial_again(link, now)
-        for peer in [peer for peer, half in self._half_open.items() if half.expires_at <= now]:
-            self._half_open_expired(peer, now)
+        for key in self._alarms.due(now):
+            match key:
+                case int():
+                    peer, session = self._sessions[key]
+                    self._session_events(key, peer, session.on_deadline(now))
+                    self._stirred[key] = session
+                case "dial", peer:
+                    self._dial_again(self._links[peer], now)
+                case "half open", peer:
+                    self._half_open_expired(peer, now)
 
     def _dial_again(self, link: Link, now: float) -> None:
         dial = link.dial
@@ -487,6 +517,7 @@ class Endpoint:
         elif now >= dial.retry_at:
             dial.retry_at = now + min(2 * (now - dial.started_at), MAX_RETRY_S)
             dial.tries += 1
+            self._alarms.set(("dial", link.peer), min(dial.retry_at, dial.gives_up_at))
             self._outgoing.append((self._seal.seal(dial.datagram), dial.address))
 
     def _half_open_expired(self, peer: NodeId, now: float) -> None:

@@ -232,6 +232,11 @@ class Network:
         self.endpoint.abandon(posted)
         self._driver.touch()
 
+    def watch(self, peer: NodeId, watched: bool) -> None:
+        """Say whether somebody waits for an answer of the peer."""
+        self.endpoint.watch(peer, watched)
+        self._driver.touch()
+
     def name_of(self, peer: NodeId) -> str:
         """The name of a member; of a stranger the id."""
         member = self.membership.get(peer)
@@ -383,7 +388,7 @@ def _decode_record(hello: bytes) -> Member:
 
 def _session_settings(config: Config) -> SessionSettings:
     transport = config.transport
-    return SessionSettings(transport.keepalive, transport.timeout, transport.max_message)
+    return SessionSettings(transport.keepalive, transport.timeout, transport.max_message, transport.idle)
 
 
 def _gossip_settings(config: Config) -> GossipSettings:

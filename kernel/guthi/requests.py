@@ -18,15 +18,16 @@ Every request ends: by answer, by its deadline, or by the loss of the peer.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import inspect
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Protocol, TypeAlias
 
+from guthi.alarms import Alarms
 from guthi.api import Buffer, NodeId
 from guthi.codec import Codec
 from guthi.endpoint import Posted
@@ -71,6 +72,9 @@ class Wire(Protocol):
     def abandon(self, posted: Posted) -> None:
         """Do not send what has not been sent."""
 
+    def watch(self, peer: NodeId, watched: bool) -> None:
+        """Say whether somebody waits for an answer of the peer, so that its silence is noticed."""
+
     def name_of(self, peer: NodeId) -> str:
         """What people call the peer."""
 
@@ -97,8 +101,8 @@ class Requests:
         self._next_id = 0
         self._waiting: dict[int, _Waiting] = {}
         self._serving: dict[tuple[NodeId, int], asyncio.Task[None]] = {}
-        self._deadlines: list[tuple[float, int, NodeId | None, int]] = []  # a heap; finished ones are skipped
-        self._ticket = 0
+        self._alarms: Alarms[int | tuple[NodeId, int]] = Alarms()  # an int is a request of ours
+        self._open: Counter[NodeId] = Counter()  # how many requests are open with each peer, in either direction
         self._closed = False
 
     # ---- asking
@@ -132,9 +136,10 @@ class Requests:
         waiting = _Waiting(peer, self._loop.create_future(), timeout_s)
         parts: list[Buffer] = [_pack(_REQUEST, topic, request_id, timeout_s), *self._codec.encode(value)]
         self._waiting[request_id] = waiting
+        self._opened(peer)
         try:
             if timeout_s is not None:
-                self._remind(self._loop.time() + timeout_s, None, request_id)
+                self._alarms.set(request_id, self._loop.time() + timeout_s)
             waiting.posted = self._wire.post(peer, parts)
             return await waiting.future
         except asyncio.CancelledError:
@@ -142,6 +147,19 @@ class Requests:
             raise
         finally:
             self._waiting.pop(request_id, None)
+            self._alarms.clear(request_id)
+            self._ended(peer)
+
+    def _opened(self, peer: NodeId) -> None:
+        self._open[peer] += 1
+        if self._open[peer] == 1:
+            self._wire.watch(peer, True)
+
+    def _ended(self, peer: NodeId) -> None:
+        self._open[peer] -= 1
+        if not self._open[peer]:
+            del self._open[peer]
+            self._wire.watch(peer, False)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -209,9 +227,15 @@ class Requests:
         if request_id is not None:
             key = (peer, request_id)
             self._serving[key] = task
-            task.add_done_callback(lambda _: self._serving.pop(key, None))
+            self._opened(peer)
+            task.add_done_callback(lambda _: self._served(key))
             if deadline is not None:
-                self._remind(deadline, peer, request_id)
+                self._alarms.set(key, deadline)
+
+    def _served(self, key: tuple[NodeId, int]) -> None:
+        self._serving.pop(key, None)
+        self._alarms.clear(key)
+        self._ended(key[0])
 
     async def _finish(self, peer: NodeId, topic: str, request_id: int | None, result: Awaitable[Any]) -> None:
         try:
@@ -268,30 +292,18 @@ class Requests:
 
     # ---- time
 
-    def _remind(self, when: float, peer: NodeId | None, request_id: int) -> None:
-        self._ticket += 1
-        heapq.heappush(self._deadlines, (when, self._ticket, peer, request_id))
-
     @property
     def deadline(self) -> float | None:
-        """When the next request expires."""
-        while self._deadlines and self._is_over(*self._deadlines[0][2:]):
-            heapq.heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else None
-
-    def _is_over(self, peer: NodeId | None, request_id: int) -> bool:
-        return request_id not in self._waiting if peer is None else (peer, request_id) not in self._serving
+        """When the next request expires, or a little before."""
+        return self._alarms.first
 
     def on_deadline(self, now: float) -> None:
         """Fail requests whose time is up; ours with an error, a peer's by cancelling the handler."""
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, _, peer, request_id = heapq.heappop(self._deadlines)
-            if peer is not None:
-                task = self._serving.get((peer, request_id))
-                if task is not None:
-                    task.cancel()
-            elif (waiting := self._waiting.get(request_id)) is not None and not waiting.future.done():
-                self._withdraw(request_id, waiting)
+        for key in self._alarms.due(now):
+            if isinstance(key, tuple):
+                self._serving[key].cancel()
+            elif not (waiting := self._waiting[key]).future.done():
+                self._withdraw(key, waiting)
                 name = self._wire.name_of(waiting.peer)
                 waiting.future.set_exception(DeadlineExceeded(f"no answer from {name} within {waiting.timeout_s:g} s"))
 

@@ -9,7 +9,10 @@
 Invariants: every message is delivered once, or the session ends with SessionLost or SessionClosed and the fate of
 what was not acknowledged is unknown. A packet number is used for one packet only, and so is its nonce. Packets
 are accepted once (RFC 6479's window), in any order. A peer from which nothing was heard for `timeout_s` although it
-owes an answer is lost; a session that hears nothing for `keepalive_s` asks.
+owes an answer is lost. A watched session, one on which somebody waits for an answer, asks for a sign of life when it
+has heard nothing for `keepalive_s`. One that nobody watches is silent, and ends without a word when no message has
+passed for a while: after `idle_s` it is stale and must not be used for new messages, IDLE_MARGIN_S later it is
+CLOSED. The margin is longer than what two ends can disagree by, so neither sends into a session that the other dropped.
 
 Sources: RFC 9000 and 9002 for acknowledgement, recovery and close; WireGuard for the index in the header. Who speaks
 to a session: `receive` for each datagram, `datagrams` at the end of a loop turn (so that all frames of the turn share
@@ -64,6 +67,7 @@ __all__ = [
 ]
 
 CLOSE_TRIES = 3
+IDLE_MARGIN_S = 15.0
 MAX_CHANNEL = 0xFFFFFFFF
 _NONCE_PREFIX = bytes(4)
 
@@ -83,6 +87,7 @@ class SessionSettings:
     keepalive_s: float = 5.0
     timeout_s: float = 10.0
     max_message_bytes: int = 1 << 30
+    idle_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,7 @@ class Session:
         first_round_trip_s: float | None = None,
     ) -> None:
         self.state = SessionState.OPEN
+        self.watched = False  # somebody waits for an answer of the peer
         self._seal, self._open = AESGCM(keys.send), AESGCM(keys.receive)
         self._remote_index = remote_index
         self._payload_bytes = datagram_bytes - HEADER.size - TAG_BYTES
@@ -146,7 +152,7 @@ class Session:
         self._window = ReplayWindow()
         self._probes_due = 0
         self._ping_due = False
-        self._heard_at = now
+        self._heard_at = self._used_at = now
         self._owed_since: float | None = None  # since when the peer owes us a sign of life
         self._credit_packet: int | None = None  # the packet that carried our newest CREDIT, until acknowledged
         self._credit_due = False
@@ -198,6 +204,14 @@ class Session:
         """True when all that was sent has been acknowledged and nothing waits."""
         return self._outbox.empty and not len(self._recovery)
 
+    def is_stale(self, now: float) -> bool:
+        """True when it has been unused for so long that the peer may be about to drop it."""
+        return not self.watched and now >= self._used_at + self._settings.idle_s and self.settled
+
+    def expire(self) -> None:
+        """End without a word."""
+        self._finish()
+
     @property
     def round_trip_s(self) -> float:
         """The smoothed round-trip time."""
@@ -242,6 +256,8 @@ class Session:
                     self._control(frame, deliveries)
                     asks = True
             self._acknowledgements.received(number, asks, now)
+            if deliveries:
+                self._used_at = now
         except MalformedMessage as breach:
             self.close(CloseCode.BREACH, str(breach))
             events.append(SessionClosed(CloseCode.BREACH, f"the peer broke the protocol: {breach}", by_peer=False))
@@ -350,6 +366,8 @@ class Session:
         datagram = header + self._seal.encrypt(_NONCE_PREFIX + header[-8:], b"".join(frames), header)
         if carried is not None:
             self._probes_due = max(self._probes_due - 1, 0)
+            if carried:
+                self._used_at = now
             self._recovery.sent(SentPacket(number, now, len(datagram), carried))
             if self._owed_since is None:
                 self._owed_since = now
@@ -374,23 +392,33 @@ class Session:
         moments = [self._acknowledgements.deadline, self._recovery.deadline]
         if self._owed_since is not None:
             moments.append(self._owed_since + self._settings.timeout_s)
-        else:
+        elif self.watched:
             moments.append(self._heard_at + self._settings.keepalive_s)
-        return min(moment for moment in moments if moment is not None)
+        elif self.settled:
+            moments.append(self._expires_at)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    @property
+    def _expires_at(self) -> float:
+        return self._used_at + self._settings.idle_s + IDLE_MARGIN_S
 
     def on_deadline(self, now: float) -> list[SessionEvent]:
         """Do what time asks for; datagrams may be ready afterwards."""
         if self.state is not SessionState.OPEN:
             self._close_again(now)
             return []
-        if self._owed_since is not None and now >= self._owed_since + self._settings.timeout_s:
+        if self._owed_since is not None:
+            if now >= self._owed_since + self._settings.timeout_s:
+                self._finish()
+                return [SessionLost(f"no answer for {self._settings.timeout_s:g} s")]
+        elif self.watched:
+            self._ping_due |= now >= self._heard_at + self._settings.keepalive_s
+        elif now >= self._expires_at and self.settled:
             self._finish()
-            return [SessionLost(f"no answer for {self._settings.timeout_s:g} s")]
+            return [SessionClosed(CloseCode.DONE, "nobody used the session any more", by_peer=False)]
         recovery_at = self._recovery.deadline
         if recovery_at is not None and now >= recovery_at:
             self._recover(now)
-        if self._owed_since is None and now >= self._heard_at + self._settings.keepalive_s:
-            self._ping_due = True
         return []
 
     def _recover(self, now: float) -> None:

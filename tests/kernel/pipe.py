@@ -12,7 +12,7 @@ from typing import Any
 from guthi.handshake import TransportKeys
 from guthi.session import MessageReceived, Session, SessionEvent, SessionSettings
 
-QUIET = SessionSettings(keepalive_s=1e6, timeout_s=60.0)
+QUIET = SessionSettings(timeout_s=60.0, idle_s=1e6)
 """No keep-alive: a session that is done has nothing to wait for but that."""
 
 

@@ -36,7 +36,7 @@ def tables(endpoint: Endpoint) -> list[int]:
             endpoint._dials,
             endpoint._half_open,
             endpoint._addresses,
-            endpoint._moments,
+            endpoint._alarms,
             endpoint._stirred,
             endpoint._events,
             endpoint._outgoing,
@@ -119,7 +119,7 @@ def crossing_world(seed: int) -> None:
         expected = [b"%d to %s" % (number, receiver.id) for number in range(10)]
         assert Counter(receiver.bodies) == Counter(expected), f"seed {seed}"
         assert receiver.course == ["PeerConnected"], f"seed {seed}"
-        assert len(receiver.endpoint._sessions) == len(receiver.endpoint._moments) == 1, f"seed {seed}"
+        assert len(receiver.endpoint._sessions) == len(receiver.endpoint._alarms) == 1, f"seed {seed}"
         assert not receiver.endpoint._dials and not receiver.endpoint._half_open, f"seed {seed}"
 
 
@@ -287,11 +287,27 @@ def test_a_silent_peer_is_lost_and_that_is_told_as_silence() -> None:
     world = World()
     a, b = world.pair()
     a.endpoint.send(b.id, [b"x"], world.now)
+    a.endpoint.watch(b.id, True)
     world.run(1.0)
     del world.stations[b.address]
     world.run(20.0)
     assert a.events[-1] == PeerDisconnected(b.id, "no answer for 10 s", silent=True)
     assert tables(a.endpoint)[:7] == [0] * 7
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_unused_session_gives_way_to_a_new_one_unnoticed(seed: int) -> None:
+    world = World(seed, jitter_s=0.03)
+    a, b = world.pair()
+    for number in range(6):
+        a.endpoint.send(b.id, [b"%d" % number], world.now)
+        world.run(1.0)
+        b.endpoint.send(a.id, [b"%d" % number], world.now)
+        world.run(50.0 + 6.0 * number)  # the last ones are beyond the idle time, and beyond its margin
+    assert a.bodies == b.bodies == [b"%d" % number for number in range(6)]
+    assert len(a.endpoint._sessions) <= 1 and len(b.endpoint._sessions) <= 1
+    world.run(100.0)
+    assert tables(a.endpoint)[:7] == tables(b.endpoint)[:7] == [0] * 7
 
 
 @pytest.mark.parametrize("seed", range(20))

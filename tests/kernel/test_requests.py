@@ -43,6 +43,7 @@ class End:
         self.lost = False
         self.posts: list[Posted] = []
         self.abandoned: list[Posted] = []
+        self.watched: set[NodeId] = set()
         self.tasks: set[asyncio.Task[None]] = set()
 
     def post(self, peer: NodeId, parts: list[Buffer]) -> Posted:
@@ -56,6 +57,12 @@ class End:
 
     def abandon(self, posted: Posted) -> None:
         self.abandoned.append(posted)
+
+    def watch(self, peer: NodeId, watched: bool) -> None:
+        self.watched = watched
+
+    def watch(self, peer: NodeId, watched: bool) -> None:
+        (self.watched.add if watched else self.watched.remove)(peer)
 
     def name_of(self, peer: NodeId) -> str:
         return self.peer_name
@@ -199,18 +206,17 @@ async def test_the_deadline_ends_both_sides(here: End) -> None:
     here.other.requests.handle("forever", forever)
     call = asyncio.create_task(here.requests.request(THERE, "forever", None, 5.0))
     await until(forever.started)
-    deadline, deadline_there = here.requests.deadline, here.other.requests.deadline
-    assert deadline is not None and deadline == pytest.approx(now + 5, abs=1)
-    assert deadline_there is not None and deadline_there == pytest.approx(now + 5, abs=1)
+    for end in (here, here.other):
+        assert end.requests.deadline is not None and end.requests.deadline == pytest.approx(now + 5, abs=1)
+        end.requests.on_deadline(now + 4.9)
     here.is_cut = True  # the cancellation is lost: the other side must notice by itself
-    here.requests.on_deadline(deadline - 0.1)
-    assert not call.done()
-    here.requests.on_deadline(deadline)
+    await asyncio.sleep(0)
+    assert not call.done() and not forever.stopped.is_set()
+    here.requests.on_deadline(now + 6)
     with pytest.raises(DeadlineExceeded, match="no answer from bob within 5 s"):
         await call
-    here.other.requests.on_deadline(deadline_there)
+    here.other.requests.on_deadline(now + 6)
     await until(forever.stopped)
-    assert (here.requests.deadline, here.other.requests.deadline) == (None, None)
 
 
 async def test_the_deadline_of_a_request_that_is_over_does_nothing(here: End) -> None:
@@ -242,6 +248,22 @@ async def test_answering_a_caller_that_is_lost_does_no_harm(here: End) -> None:
     here.other.lost = True
     here.other.requests.received(HERE, b"".join(here.posts[0].parts))
     call.cancel()
+
+
+async def test_the_peer_is_watched_as_long_as_a_request_is_open(here: End) -> None:
+    forever = Forever()
+    here.other.requests.handle("forever", forever)
+    calls = [asyncio.create_task(here.requests.request(THERE, "forever", None)) for _ in range(2)]
+    await until(forever.started)
+    for call in calls:
+        assert (here.watched, here.other.watched) == ({THERE}, {HERE})
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    await until(forever.stopped)
+    while here.other.tasks:
+        await asyncio.sleep(0)
+    assert (here.watched, here.other.watched) == (set(), set())
 
 
 async def test_a_refused_message_fails_its_request_alone(here: End) -> None:

@@ -15,7 +15,7 @@ from guthi.errors import UsageError
 from guthi.handshake import TransportKeys
 from guthi.outbox import Carried, Piece
 from guthi.recovery import SentPacket
-from guthi.session import Session, SessionClosed, SessionLost, SessionSettings, SessionState
+from guthi.session import IDLE_MARGIN_S, Session, SessionClosed, SessionLost, SessionSettings, SessionState
 from guthi.wire import CloseCode
 
 SHARES = 8  # the sweep is cut into so many tests
@@ -479,8 +479,14 @@ def test_a_silent_peer_is_lost_after_the_timeout() -> None:
     assert pipe.a.sent_datagrams < 20, "probes back off"
 
 
-def test_an_idle_session_is_kept_alive_by_two_datagrams_an_interval() -> None:
-    pipe = Pipe(0, settings=LIVELY)
+def watched(settings: SessionSettings = LIVELY) -> Pipe:
+    pipe = Pipe(0, settings=settings)
+    pipe.a.session.watched = pipe.b.session.watched = True
+    return pipe
+
+
+def test_a_watched_session_is_kept_alive_by_two_datagrams_an_interval() -> None:
+    pipe = watched()
     pipe.a.session.send([b"now the two ends are not in step"])
     pipe.flush()
     pipe.run(500.0)
@@ -489,11 +495,40 @@ def test_an_idle_session_is_kept_alive_by_two_datagrams_an_interval() -> None:
     assert pipe.a.sent_bytes + pipe.b.sent_bytes < 210 * 80
 
 
-def test_an_idle_session_notices_that_its_peer_is_gone() -> None:
-    pipe = Pipe(0, settings=LIVELY)
+def test_a_watched_session_notices_that_its_peer_is_gone() -> None:
+    pipe = watched()
     pipe.a.deaf = pipe.b.deaf = True
     pipe.run(15.5)
     assert [type(event) for event in pipe.a.events + pipe.b.events] == [SessionLost, SessionLost]
+
+
+def test_one_that_nobody_watches_is_silent_and_ends_without_a_word() -> None:
+    pipe = Pipe(0, settings=LIVELY)
+    pipe.a.session.send([b"once"])
+    pipe.flush()
+    pipe.run(1.0)
+    sent = pipe.a.sent_datagrams + pipe.b.sent_datagrams
+    assert not pipe.a.session.is_stale(pipe.now)
+    pipe.run(LIVELY.idle_s)
+    assert pipe.a.session.is_stale(pipe.now) and pipe.b.session.is_stale(pipe.now)
+    assert states(pipe) == [SessionState.OPEN, SessionState.OPEN]
+    pipe.run(IDLE_MARGIN_S)
+    assert states(pipe) == [SessionState.CLOSED, SessionState.CLOSED]
+    assert pipe.a.sent_datagrams + pipe.b.sent_datagrams == sent
+    assert pipe.a.session.deadline is None
+
+
+def test_what_is_used_now_and_then_or_watched_does_not_end() -> None:
+    pipe = Pipe(0, settings=LIVELY)
+    for number in range(10):
+        pipe.at(pipe.now + number * LIVELY.idle_s * 0.9, partial(pipe.a.session.send, [b"still here"]))
+    pipe.run(LIVELY.idle_s * 9)
+    assert states(pipe) == [SessionState.OPEN, SessionState.OPEN]
+    pipe.a.session.watched = pipe.b.session.watched = True
+    pipe.flush()
+    pipe.run(LIVELY.idle_s * 3)
+    assert states(pipe) == [SessionState.OPEN, SessionState.OPEN]
+    assert not pipe.a.session.is_stale(pipe.now)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -588,9 +623,9 @@ def test_a_peer_that_sends_nonsense_is_in_breach_and_what_came_before_is_deliver
     assert isinstance(pipe.a.events[0], SessionClosed) and pipe.a.events[0].by_peer
 
 
-def test_the_settings_of_quiet_worlds_keep_no_session_alive() -> None:
-    assert QUIET.keepalive_s > 1e5
+def test_the_settings_of_quiet_worlds_let_no_session_end() -> None:
+    assert QUIET.idle_s > 1e5
     session = Session(
         TransportKeys(bytes(32), bytes(32), b""), remote_index=1, datagram_bytes=1200, settings=QUIET, now=0.0
     )
-    assert session.deadline == QUIET.keepalive_s
+    assert session.deadline == QUIET.idle_s + IDLE_MARGIN_S

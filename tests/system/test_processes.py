@@ -147,7 +147,8 @@ async def cli(tmp_path: Path) -> AsyncIterator[Guthi]:
     yield cli
     for process in cli.started:
         if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ends just now
+                os.killpg(process.pid, signal.SIGKILL)
         await process.communicate()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -65,7 +65,8 @@ class Execution:
 
     async def _in_pool(self, style: Run, call: Callable[[], Any]) -> Answer:
         loop, pool = asyncio.get_running_loop(), self._pool(style)
-        work = partial(attempt_in_worker if style is Run.PROCESS else partial(attempt, loop.time), call)
+        is_elsewhere = isinstance(pool, ProcessPoolExecutor)  # the processes of a simulated host are this one
+        work = partial(attempt_in_worker, call) if is_elsewhere else partial(attempt, loop.time, call)
         self.running += 1
         try:
             done = await loop.run_in_executor(pool, work)

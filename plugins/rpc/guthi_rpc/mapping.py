@@ -24,7 +24,7 @@ from guthi_rpc.items import Item, Items
 __all__ = ["MapResult", "MapRun", "NotComputed"]
 
 PATIENCE_S = 10.0  # how long a map waits for a provider when it has lost all
-RETRY_S = 1.0  # then, how soon it turns again to one that it lost, but that nobody else has missed
+RETRY_S = 1.0  # how soon it turns again to a node that it lost: it may have been restarted before anybody missed it
 MAX_LOSSES = 4  # as Spark's spark.task.maxFailures
 
 
@@ -81,7 +81,7 @@ class MapRun:
         self._patience_s, self._retry_s = patience_s, retry_s
         self._again: deque[Item] = deque()
         self._places: dict[NodeId, int] = {}
-        self._lost: set[NodeId] = set()  # in this run, while the others have not missed them yet
+        self._lost: dict[NodeId, asyncio.TimerHandle] = {}  # until these, or until the others have missed them
         self._taken: Counter[NodeId] = Counter()
         self._under_way: dict[asyncio.Task[Answer], tuple[Item, NodeId]] = {}
         self._ended: deque[asyncio.Task[Answer]] = deque()
@@ -149,8 +149,14 @@ class MapRun:
             reason.add_note(f"item {item.index} was given to {MAX_LOSSES} nodes, and none of them computed it")
             raise reason
         self._again.append(item)
-        self._lost.add(node)
+        if node not in self._lost:
+            self._lost[node] = asyncio.get_running_loop().call_later(self._retry_s, self._forgive, node)
         self._look_round()
+
+    def _forgive(self, node: NodeId) -> None:
+        if self._lost.pop(node, None) is not None:
+            self._look_round()
+            self._wake.set()
 
     # ---- watching
 
@@ -161,9 +167,10 @@ class MapRun:
             self._wake.set()
 
     def _look_round(self) -> None:
-        """See who is there; a node that was lost may come back when it has been missed."""
+        """See who is there; a node that was lost and then missed is as good as new when it comes back."""
         providers = self._providers()
-        self._lost.intersection_update(providers)
+        for node in self._lost.keys() - providers.keys():
+            self._lost.pop(node).cancel()
         self._places = {node: providers[node] for node in sorted(providers) if node not in self._lost}
 
     async def _woken(self) -> None:
@@ -174,25 +181,19 @@ class MapRun:
         try:
             async with asyncio.timeout(self._patience_s):
                 while self._freest() is None:
-                    await self._woken_or_retrying()
+                    await self._woken()
         except TimeoutError:
             waiting = f"{len(self._again)} items were given out in vain" if self._again else "the input has more items"
             raise NoProvider(
                 f"every node that has the function is gone, and none came within {self._patience_s:g} s; {waiting}"
             ) from None
 
-    async def _woken_or_retrying(self) -> None:
-        try:
-            async with asyncio.timeout(self._retry_s):
-                await self._woken()
-        except TimeoutError:
-            self._lost.clear()
-            self._look_round()
-
     # ---- ending
 
     async def _stop(self, watch: asyncio.Future[None]) -> None:
         """Cancel what is under way, and do not end before it has."""
+        for timer in self._lost.values():
+            timer.cancel()
         pending: list[asyncio.Future[Any]] = [watch, *self._under_way]
         self._under_way.clear()
         for task in pending:

@@ -1,0 +1,133 @@
+"""In simulated worlds with crashes, partitions, loss and copies: a call runs once at most, a map loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import AsyncExitStack
+from typing import ClassVar
+
+import pytest
+
+import guthi
+from guthi.testing import Link, World, simulated
+from guthi_rpc import RPC
+
+NAMES = ["alice", "bob", "carol", "dave"]
+QUICK = {"transport": {"keepalive": "1s", "timeout": "3s", "handshake_timeout": "2s"}, "rpc": {"threads": 2}}
+ROUGH = Link(latency_s=0.001, jitter_s=0.004, loss=0.05, duplicate=0.05, reorder=0.1)
+
+
+class WorkPlugin(guthi.Plugin):
+    """Squares numbers, which takes a while, and counts how often it did so for each."""
+
+    name = "work"
+    requires = (RPC,)
+    done: ClassVar[Counter[int]]
+
+    async def run(self, stack: AsyncExitStack) -> None:
+        self.node.require(RPC).register(self.square, name="square")
+
+    async def square(self, number: int) -> int:
+        type(self).done[number] += 1
+        await asyncio.sleep(0.2)
+        return number * number
+
+
+async def four(world: World) -> Counter[int]:
+    """Start four nodes; the counter counts what they do."""
+
+    class CountedPlugin(WorkPlugin):
+        done: ClassVar[Counter[int]] = Counter()
+
+    for name in NAMES:
+        await world.start(name, plugins=["rpc", CountedPlugin], join=NAMES[: NAMES.index(name)], **QUICK)
+    await world.nodes["alice"].node.require(RPC).available("square", nodes=4, timeout=30)
+    return CountedPlugin.done
+
+
+@simulated
+async def test_a_map_outlives_a_crash(world: World) -> None:
+    await four(world)
+    results = []
+    async for result in world.nodes["alice"].node.require(RPC).map("square", range(60)):
+        results.append(result)
+        if len(results) == 15:
+            world.nodes["carol"].crash()
+    assert sorted(result.index for result in results) == list(range(60))
+    assert all(result.value == result.item**2 for result in results)
+    assert "carol" not in {result.node for result in results[40:]}
+
+
+@simulated
+async def test_who_was_restarted_works_again(world: World) -> None:
+    await four(world)
+    rpc = world.nodes["alice"].node.require(RPC)
+    results = []
+    async for result in rpc.map("square", range(200)):
+        results.append(result)
+        if len(results) == 15:
+            world.nodes["carol"].crash()
+        if len(results) == 30:
+            await world.nodes["carol"].restart()
+    assert sorted(result.value for result in results) == [number**2 for number in range(200)]
+    assert "carol" in {result.node for result in results[-30:]}
+
+
+@pytest.mark.guthi_seeds(20)
+@simulated
+async def test_a_map_loses_nothing_whatever_happens(world: World) -> None:
+    world.network.set_link(ROUGH)
+    await four(world)
+    world.swarm(20.0, spare=["alice"])
+    rpc = world.nodes["alice"].node.require(RPC)
+    async with asyncio.timeout(600):
+        results = [result async for result in rpc.map("square", range(100))]
+    assert sorted(result.index for result in results) == list(range(100))
+    assert all(result.value == result.item**2 for result in results)
+    assert rpc._dispatch.outstanding == 0
+
+
+@pytest.mark.guthi_seeds(20)
+@simulated
+async def test_a_call_runs_once_at_most(world: World) -> None:
+    world.network.set_link(ROUGH)
+    done = await four(world)
+    world.swarm(10.0, spare=["alice"])
+    rpc = world.nodes["alice"].node.require(RPC)
+    answers = await asyncio.gather(*(rpc.call("square", n, timeout=30) for n in range(200)), return_exceptions=True)
+    for number, answer in enumerate(answers):
+        assert done[number] <= 1
+        assert answer == number**2 or isinstance(answer, guthi.PeerLost | guthi.DeadlineExceeded)
+    assert rpc._dispatch.outstanding == 0
+
+
+@pytest.mark.guthi_seeds(10)
+@simulated
+async def test_the_store_converges_after_any_faults(world: World) -> None:
+    world.network.set_link(ROUGH)
+    await four(world)
+    await world.swarm(15.0)
+    await world.until(lambda: len(world.running()) == len(NAMES))
+
+    def same() -> bool:
+        stores = [node.node.require(RPC).functions() for node in world.nodes.values()]
+        return all([each.providers for each in store] == [tuple(NAMES)] for store in stores)
+
+    await world.until(same, within=120)
+
+
+def test_a_seed_decides_everything() -> None:
+    def digest() -> str:
+        world = World(5, link=ROUGH)
+
+        async def scenario(world: World) -> None:
+            await four(world)
+            rpc = world.nodes["alice"].node.require(RPC)
+            world.swarm(5.0, spare=["alice"])
+            [result async for result in rpc.map("square", range(40))]
+
+        world.run(scenario)
+        return world.trace.digest
+
+    assert digest() == digest()

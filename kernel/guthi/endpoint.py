@@ -1,24 +1,18 @@
-"""Decides which session a datagram belongs to, and how two nodes come by exactly one session.
+"""Decides which session a datagram belongs to, and keeps the link to each peer.
 
 Two kinds of datagram exist. Those that belong to no session (gossip and handshakes) are sealed with the cluster key:
 whoever lacks it gets no answer, whatever is sent. All others belong to a session and name it by the receiver's index.
 
-A session is made in three steps (mission A1): the initiator's INIT, the responder's RESPONSE (Noise IKpsk2, see
-`handshake`), and the initiator's first session datagram, which confirms that it is no replay. Only then does the
-responder use the session. A peer's link is thus
-
-| state   | meaning                                      | leaves by                                            |
+| link    | meaning                                      | leaves by                                            |
 |---------|----------------------------------------------|------------------------------------------------------|
 | IDLE    | no session; or the peer is about to open one | `send`, `connect`, the end of the peer's handshake   |
-| DIALING | our INIT is on its way, repeated             | RESPONSE, the peer's better INIT, handshake_timeout  |
+| DIALING | our INIT is on its way (see `dialing`)       | RESPONSE, the peer's better INIT, handshake_timeout  |
 | OPEN    | there is a session                           | its end                                              |
 
-One session a pair: when both dial at once, the INIT of the smaller node id wins and the other one's is dropped; its
-messages wait for the winner's session. A confirmed new session replaces an older one (the peer restarted).
+A confirmed new session replaces an older one: the peer has restarted, or the old one had been unused for so long that
+the peer may have dropped it.
 
-After the kind, a cluster datagram is:
-    INIT      0x01 | initiator index u32 | Noise message 1
-    RESPONSE  0x02 | initiator index u32 | responder index u32 | Noise message 2
+After the kind, a cluster datagram is INIT or RESPONSE (see `dialing`), or
     GOSSIP    0x03 | a membership message
 """
 
@@ -26,20 +20,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from struct import Struct
 from typing import Literal, TypeAlias
 
 from guthi.alarms import Alarms
 from guthi.api import Address, Buffer, NodeId
+from guthi.dialing import INIT, RESPONSE, Dialing, GaveUp, Opened
 from guthi.errors import UsageError
-from guthi.handshake import HandshakeFailed, Initiator, Responder
-from guthi.identity import Identity, node_id_of
+from guthi.handshake import HandshakeFailed
+from guthi.identity import Identity
 from guthi.keyring import Keyring
 from guthi.links import (
-    Dial,
     EndpointEvent,
     GossipArrived,
-    HalfOpen,
     Hello,
     Link,
     LinkState,
@@ -77,17 +69,10 @@ __all__ = [
     "Route",
 ]
 
-PROLOGUE = b"guthi 1"
-INIT, RESPONSE, GOSSIP = 1, 2, 3
-FIRST_RETRY_S = 0.25
-MAX_RETRY_S = 1.0
-MAX_HALF_OPEN = 4096
+GOSSIP = 3
 KEY_ID = slice(1, 5)  # where a sealed datagram names its cluster key
 
 _AlarmKey: TypeAlias = int | tuple[Literal["dial", "half open"], NodeId]  # an int is a session's index
-
-_init = Struct(">BI")
-_response = Struct(">BII")
 
 
 class Endpoint:
@@ -110,14 +95,21 @@ class Endpoint:
     ) -> None:
         self.hello = hello
         self.dropped: Counter[str] = Counter()
-        self._identity, self._keyring = identity, keyring
-        self._entropy, self._route, self._datagram_bytes = entropy, route, datagram_bytes
-        self._settings, self._handshake_timeout_s = settings, handshake_timeout_s
+        self._entropy, self._route = entropy, route
         self._seal = ClusterSeal(keyring, entropy)
+        self._dialing = Dialing(
+            identity,
+            keyring,
+            entropy=entropy,
+            transmit=self._transmit,
+            reserve=self._new_index,
+            datagram_bytes=datagram_bytes,
+            hello=lambda: self.hello,
+            settings=settings,
+            timeout_s=handshake_timeout_s,
+        )
         self._links: dict[NodeId, Link] = {}
         self._sessions: dict[int, tuple[NodeId, Session]] = {}  # by our index: every session that may still receive
-        self._dials: dict[int, NodeId] = {}
-        self._half_open: dict[NodeId, HalfOpen] = {}
         self._events: list[EndpointEvent] = []
         self._outgoing: list[tuple[bytes, Address]] = []
         self._addresses: dict[int, Address] = {}  # where each session of `_sessions` sends to
@@ -183,7 +175,10 @@ class Endpoint:
 
     def gossip(self, payload: bytes, address: Address) -> None:
         """Send a membership message; it may be lost."""
-        self._outgoing.append((self._seal.seal(bytes([GOSSIP]) + payload), address))
+        self._transmit(bytes([GOSSIP]) + payload, address)
+
+    def _transmit(self, message: bytes, address: Address) -> None:
+        self._outgoing.append((self._seal.seal(message), address))
 
     def buffered_bytes(self, peer: NodeId) -> int:
         """Bytes that wait for this peer: not sent, or not acknowledged."""
@@ -239,9 +234,9 @@ class Endpoint:
         if events is None:
             self.dropped["not authentic or repeated"] += 1
             return
-        half = self._half_open.get(peer)
-        if half is not None and half.index == index:
-            self._confirm(half, now)
+        if self._dialing.half_open_index(peer) == index:
+            self._alarms.clear(("half open", peer))
+            self._open_session(self._dialing.confirm(peer), now)
         self._addresses[index] = source
         self._stirred[index] = session
         if events:
@@ -271,16 +266,16 @@ class Endpoint:
         try:
             if plain[0] == GOSSIP:
                 self._events.append(GossipArrived(source, plain[1:]))
-            elif plain[0] == INIT and len(plain) > _init.size:
+            elif plain[0] == INIT:
                 self._receive_init(plain, bytes(datagram[KEY_ID]), source, now)
-            elif plain[0] == RESPONSE and len(plain) > _response.size:
+            elif plain[0] == RESPONSE:
                 self._receive_response(plain, source, now)
             else:
                 self.dropped["unknown cluster message"] += 1
         except HandshakeFailed as failure:
             self.dropped[f"handshake: {failure}"] += 1
 
-    # ---- handshakes
+    # ---- links
 
     def _link(self, peer: NodeId) -> Link:
         link = self._links.get(peer)
@@ -291,155 +286,64 @@ class Endpoint:
     def _new_index(self) -> int:
         while True:
             index = int.from_bytes(self._entropy(4), "big")
-            if index not in self._sessions and index not in self._dials:
+            if index not in self._sessions and not self._dialing.has_index(index):
                 return index
 
-    def _my_hello(self) -> bytes:
-        return Hello(self.hello, self._settings.max_message_bytes).pack()
-
     def _dial(self, link: Link, now: float) -> None:
-        if link.peer in self._half_open:
+        if self._dialing.is_half_open(link.peer):
             return  # the peer's own session is about to be confirmed
         route = self._route(link.peer)
         if route is None:
-            self._give_up(link, "no address of it is known")
+            self._end_dial(GaveUp(link.peer, "no address of it is known", silent=False))
             return
-        initiator = Initiator(
-            identity=self._identity,
-            peer_public_key=route.public_key,
-            psk=self._keyring.primary.derive(b"handshake"),
-            prologue=PROLOGUE,
-            ephemeral_private=self._entropy(32),
-        )
-        index = self._new_index()
-        datagram = _init.pack(INIT, index) + initiator.write_init(self._my_hello())
-        gives_up_at = now + self._handshake_timeout_s
-        link.dial = Dial(initiator, index, datagram, route.address, now, 1, now + FIRST_RETRY_S, gives_up_at)
+        self._dialing.dial(link.peer, route, now)
         link.state = LinkState.DIALING
-        self._dials[index] = link.peer
-        self._alarms.set(("dial", link.peer), link.dial.retry_at)
-        self._outgoing.append((self._seal.seal(datagram), route.address))
+        self._alarms.set(("dial", link.peer), self._dialing.next_try(link.peer))
 
     def _stop_dialing(self, link: Link) -> None:
-        if link.dial is not None:
-            self._dials.pop(link.dial.index, None)
-            self._alarms.clear(("dial", link.peer))
-            link.dial = None
+        self._dialing.stop(link.peer)
+        self._alarms.clear(("dial", link.peer))
+        if link.state is LinkState.DIALING:
             link.state = LinkState.IDLE
 
-    def _give_up(self, link: Link, reason: str, *, silent: bool = False) -> None:
+    def _end_dial(self, failure: GaveUp) -> None:
+        link = self._links.pop(failure.peer)
         self._stop_dialing(link)
-        del self._links[link.peer]
-        self._events.append(PeerDisconnected(link.peer, reason, silent))
+        self._events.append(PeerDisconnected(failure.peer, failure.reason, failure.silent))
 
     def _receive_init(self, plain: bytes, key_id: bytes, source: Address, now: float) -> None:
-        _, remote_index = _init.unpack_from(plain)
-        key = self._keyring.by_id(key_id)
-        assert key is not None  # the seal was opened with it
-        responder = Responder(
-            identity=self._identity,
-            psk=key.derive(b"handshake"),  # while keys are rotated, the peer's primary may differ from ours
-            prologue=PROLOGUE,
-            ephemeral_private=self._entropy(32),
-        )
-        hello = Hello.unpack(responder.read_init(plain[_init.size :]))
-        peer = node_id_of(responder.peer_public_key)
-        if peer == self._identity.node_id:
-            self.dropped["a handshake with ourselves"] += 1
+        opened = self._dialing.on_init(plain, key_id, source, now)
+        if opened is None:
             return
-        link = self._links.get(peer)
-        if link is not None and link.state is LinkState.DIALING and self._identity.node_id < peer:
-            return  # ours wins, and the peer will answer it
-        half = self._half_open.get(peer)
-        if half is not None and half.init == plain:
-            self._outgoing.append((self._seal.seal(half.response), source))
-            return
-        self._forget_half_open(peer)
-        if len(self._half_open) >= MAX_HALF_OPEN:
-            self.dropped["too many handshakes"] += 1
-            return
+        link = self._links.get(opened.peer)
         if link is not None:
             self._stop_dialing(link)
-        self._respond(peer, responder, remote_index, hello, plain, source, now)
-
-    def _respond(
-        self,
-        peer: NodeId,
-        responder: Responder,
-        remote_index: int,
-        hello: Hello,
-        init: bytes,
-        source: Address,
-        now: float,
-    ) -> None:
-        index = self._new_index()
-        response = _response.pack(RESPONSE, remote_index, index) + responder.write_response(self._my_hello())
-        session = Session(
-            responder.keys,
-            remote_index=remote_index,
-            datagram_bytes=self._datagram_bytes(source),
-            settings=self._settings,
-            now=now,
-            peer_max_message_bytes=hello.max_message_bytes,
-        )
-        expires_at = now + self._handshake_timeout_s
-        self._half_open[peer] = HalfOpen(peer, index, source, session, init, response, hello.body, expires_at)
-        self._alarms.set(("half open", peer), expires_at)
-        self._sessions[index] = (peer, session)
-        self._outgoing.append((self._seal.seal(response), source))
-
-    def _forget_half_open(self, peer: NodeId) -> None:
-        half = self._half_open.pop(peer, None)
-        if half is not None:
-            del self._sessions[half.index]
-            self._alarms.clear(("half open", peer))
-
-    def _confirm(self, half: HalfOpen, now: float) -> None:
-        """The third step: the peer has the keys, so its session is used from now on."""
-        del self._half_open[half.peer]
-        self._alarms.clear(("half open", half.peer))
-        self._open_session(half.peer, half.index, half.session, half.address, half.hello, now)
+        if opened.replaces is not None:
+            del self._sessions[opened.replaces]
+        self._sessions[opened.index] = (opened.peer, opened.session)
+        self._alarms.set(("half open", opened.peer), self._dialing.expires_at(opened.peer))
 
     def _receive_response(self, plain: bytes, source: Address, now: float) -> None:
-        _, index, remote_index = _response.unpack_from(plain)
-        peer = self._dials.get(index)
-        link = self._links.get(peer) if peer is not None else None
-        if link is None or link.dial is None or link.dial.index != index:
-            self.dropped["a response that nobody waits for"] += 1
-            return
-        payload = link.dial.initiator.read_response(plain[_response.size :])
-        try:
-            hello = Hello.unpack(payload)
-        except HandshakeFailed as failure:
-            self._give_up(link, f"the handshake failed: {failure}")
-            return
-        session = Session(
-            link.dial.initiator.keys,
-            remote_index=remote_index,
-            datagram_bytes=self._datagram_bytes(source),
-            settings=self._settings,
-            now=now,
-            peer_max_message_bytes=hello.max_message_bytes,
-            first_round_trip_s=now - link.dial.started_at if link.dial.tries == 1 else None,
-        )
-        session.ping()
-        self._stop_dialing(link)
-        self._sessions[index] = (link.peer, session)
-        self._open_session(link.peer, index, session, source, hello.body, now)
+        match self._dialing.on_response(plain, source, now):
+            case Opened() as opened:
+                self._sessions[opened.index] = (opened.peer, opened.session)
+                self._open_session(opened, now)
+            case GaveUp() as failure:
+                self._end_dial(failure)
+            case None:
+                self.dropped["a response that nobody waits for"] += 1
 
-    def _open_session(
-        self, peer: NodeId, index: int, session: Session, address: Address, hello: bytes, now: float
-    ) -> None:
-        link = self._link(peer)
+    def _open_session(self, opened: Opened, now: float) -> None:
+        link = self._link(opened.peer)
         self._stop_dialing(link)
         self._retire(link, now)
-        session.watched = peer in self._watched
-        link.session, link.index, link.state = session, index, LinkState.OPEN
-        self._addresses[index] = address
-        self._stirred[index] = session
-        self._events.append(PeerConnected(peer, address, hello))
+        opened.session.watched = opened.peer in self._watched
+        link.session, link.index, link.state = opened.session, opened.index, LinkState.OPEN
+        self._addresses[opened.index] = opened.address
+        self._stirred[opened.index] = opened.session
+        self._events.append(PeerConnected(opened.peer, opened.address, opened.hello))
         while link.pending:
-            self._send_pending(session, link.pending.popleft())
+            self._send_pending(opened.session, link.pending.popleft())
 
     def _retire(self, link: Link, now: float) -> None:
         """A new session takes the place of the one that the link has, if it has one."""
@@ -503,25 +407,19 @@ class Endpoint:
                     self._session_events(key, peer, session.on_deadline(now))
                     self._stirred[key] = session
                 case "dial", peer:
-                    self._dial_again(self._links[peer], now)
+                    self._dial_again(peer, now)
                 case "half open", peer:
                     self._half_open_expired(peer, now)
 
-    def _dial_again(self, link: Link, now: float) -> None:
-        dial = link.dial
-        if dial is None:
-            return
-        if now >= dial.gives_up_at:
-            reason = f"no answer from {dial.address} for {self._handshake_timeout_s:g} s"
-            self._give_up(link, reason, silent=True)
-        elif now >= dial.retry_at:
-            dial.retry_at = now + min(2 * (now - dial.started_at), MAX_RETRY_S)
-            dial.tries += 1
-            self._alarms.set(("dial", link.peer), min(dial.retry_at, dial.gives_up_at))
-            self._outgoing.append((self._seal.seal(dial.datagram), dial.address))
+    def _dial_again(self, peer: NodeId, now: float) -> None:
+        failure = self._dialing.try_again(peer, now)
+        if failure is not None:
+            self._end_dial(failure)
+        else:
+            self._alarms.set(("dial", peer), self._dialing.next_try(peer))
 
     def _half_open_expired(self, peer: NodeId, now: float) -> None:
-        self._forget_half_open(peer)
+        del self._sessions[self._dialing.expire(peer)]
         link = self._links.get(peer)
         if link is not None and link.state is LinkState.IDLE:
             self._dial(link, now)  # it had been left to the peer

@@ -9,15 +9,13 @@ from enum import Enum, auto
 from typing import NamedTuple, TypeAlias
 
 from guthi.api import Address, Buffer, NodeId
-from guthi.handshake import HandshakeFailed, Initiator
+from guthi.handshake import HandshakeFailed
 from guthi.outbox import Outgoing
 from guthi.session import Session
 
 __all__ = [
-    "Dial",
     "EndpointEvent",
     "GossipArrived",
-    "HalfOpen",
     "Hello",
     "Link",
     "LinkState",
@@ -125,20 +123,6 @@ class LinkState(Enum):
 
 
 @dataclass(slots=True)
-class Dial:
-    """Our attempt to open a session."""
-
-    initiator: Initiator
-    index: int
-    datagram: bytes
-    address: Address
-    started_at: float
-    tries: int
-    retry_at: float
-    gives_up_at: float
-
-
-@dataclass(slots=True)
 class Link:
     """One peer, as the endpoint knows it."""
 
@@ -146,19 +130,4 @@ class Link:
     state: LinkState = LinkState.IDLE
     session: Session | None = None
     index: int = 0
-    dial: Dial | None = None
     pending: deque[Posted] = field(default_factory=deque)
-
-
-@dataclass(slots=True)
-class HalfOpen:
-    """A session that the peer has not confirmed yet; its datagrams come with `index`."""
-
-    peer: NodeId
-    index: int
-    address: Address
-    session: Session
-    init: bytes
-    response: bytes
-    hello: bytes
-    expires_at: float

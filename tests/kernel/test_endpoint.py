@@ -33,8 +33,8 @@ def tables(endpoint: Endpoint) -> list[int]:
         for table in (
             endpoint._links,
             endpoint._sessions,
-            endpoint._dials,
-            endpoint._half_open,
+            endpoint._dialing._dials,
+            endpoint._dialing._half_open,
             endpoint._addresses,
             endpoint._alarms,
             endpoint._stirred,
@@ -120,7 +120,7 @@ def crossing_world(seed: int) -> None:
         assert Counter(receiver.bodies) == Counter(expected), f"seed {seed}"
         assert receiver.course == ["PeerConnected"], f"seed {seed}"
         assert len(receiver.endpoint._sessions) == len(receiver.endpoint._alarms) == 1, f"seed {seed}"
-        assert not receiver.endpoint._dials and not receiver.endpoint._half_open, f"seed {seed}"
+        assert not receiver.endpoint._dialing._dials and not receiver.endpoint._dialing._half_open, f"seed {seed}"
 
 
 def post_now(world: World, sender: Station, receiver: Station, body: bytes) -> None:
@@ -194,7 +194,7 @@ def half_open_pair(world: World) -> tuple[Station, Station]:
     a, b = world.pair()
     a.endpoint.connect(b.id, world.now)
     world.run(0.015)
-    assert len(b.endpoint._half_open) == 1
+    assert len(b.endpoint._dialing._half_open) == 1
     return a, b
 
 
@@ -523,7 +523,7 @@ def test_a_node_that_dials_itself_gives_up() -> None:
 def test_a_response_without_an_introduction_ends_the_dialing_and_may_come_again() -> None:
     world = World()
     a, b = world.pair()
-    b.endpoint._my_hello = lambda: b"short"  # type: ignore[method-assign]
+    b.endpoint._dialing._my_hello = lambda: b"short"  # type: ignore[method-assign]
     a.endpoint.connect(b.id, world.now)
     world.run(0.3)
     assert a.course == ["PeerDisconnected"]
@@ -536,7 +536,7 @@ def test_a_response_without_an_introduction_ends_the_dialing_and_may_come_again(
 
 
 def test_unconfirmed_sessions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guthi.endpoint.MAX_HALF_OPEN", 3)
+    monkeypatch.setattr("guthi.dialing.MAX_HALF_OPEN", 3)
     world = World()
     b = world.add()
     for _ in range(5):
@@ -544,5 +544,5 @@ def test_unconfirmed_sessions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
         dialer.endpoint.connect(b.id, world.now)
         ((datagram, _),) = dialer.endpoint.take_datagrams(world.now)
         b.endpoint.receive(datagram, dialer.address, world.now)
-    assert len(b.endpoint._half_open) == 3
-    assert b.endpoint.dropped["too many handshakes"] == 2
+    assert len(b.endpoint._dialing._half_open) == 3
+    assert b.endpoint.dropped["handshake: too many at a time"] == 2

@@ -59,9 +59,6 @@ class End:
         self.abandoned.append(posted)
 
     def watch(self, peer: NodeId, watched: bool) -> None:
-        self.watched = watched
-
-    def watch(self, peer: NodeId, watched: bool) -> None:
         (self.watched.add if watched else self.watched.remove)(peer)
 
     def name_of(self, peer: NodeId) -> str:
@@ -261,8 +258,8 @@ async def test_the_peer_is_watched_as_long_as_a_request_is_open(here: End) -> No
         with pytest.raises(asyncio.CancelledError):
             await call
     await until(forever.stopped)
-    while here.other.tasks:
-        await asyncio.sleep(0)
+    await asyncio.gather(*here.other.tasks, return_exceptions=True)
+    await asyncio.sleep(0)  # the callbacks of the tasks
     assert (here.watched, here.other.watched) == (set(), set())
 
 

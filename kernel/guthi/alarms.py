@@ -42,6 +42,15 @@ class Alarms(Generic[Key]):
         self._ticket += 1
         self._booked[key] = moment
         heapq.heappush(self._heap, (moment, self._ticket, key))
+        if len(self._heap) > 2 * len(self._moments) + 64:
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Leave out the bookings of keys that have no moment any more, and of moments that were moved."""
+        self._booked = dict(self._moments)
+        self._heap = [(moment, ticket, key) for ticket, (key, moment) in enumerate(self._moments.items())]
+        self._ticket = len(self._heap)
+        heapq.heapify(self._heap)
 
     @property
     def first(self) -> float | None:

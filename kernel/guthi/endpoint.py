@@ -41,6 +41,7 @@ from guthi.links import (
     Posted,
     PostRefused,
     Route,
+    StraySession,
 )
 from guthi.outbox import UNORDERED
 from guthi.seal import SEALED_KIND, ClusterSeal
@@ -67,6 +68,7 @@ __all__ = [
     "PostRefused",
     "Posted",
     "Route",
+    "StraySession",
 ]
 
 GOSSIP = 3
@@ -228,6 +230,7 @@ class Endpoint:
         entry = self._sessions.get(index)
         if entry is None:
             self.dropped["no such session"] += 1
+            self._events.append(StraySession(source))
             return
         peer, session = entry
         events = session.receive(datagram, now)

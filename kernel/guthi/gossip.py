@@ -1,8 +1,7 @@
 """What one gossip datagram says, and which news it carries.
 
-A message is the CBOR list [kind, record, record, ...]; a Hello and a Welcome begin with their sender's own record.
-Records are encoded once and kept as bytes while they are being spread, so that a datagram is put together by
-concatenation.
+A message is the CBOR list [kind, record, record, ...], each record a byte string (see `records`); a Hello and a Welcome
+begin with their sender's own record. A Comparison is [kind, record, fingerprint].
 
 News is spread by piggybacking (SWIM, section 4.1): each record goes out a bounded number of times, by memberlist's
 figure `multiplier * ceil(log10(n + 1))` for n members, which is what an epidemic needs to reach all of them with
@@ -17,18 +16,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from heapq import heapify, heappop, heappush
-from io import BytesIO
-from typing import NoReturn, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import cbor2
 
 from guthi.api import NodeId
 from guthi.errors import MalformedMessage, UsageError
 from guthi.members import Member
+from guthi.records import decoded, encode_record, plain_cbor
 
 __all__ = [
     "ENVELOPE_BYTES",
+    "HEAD_BYTES",
     "MESSAGE_LIMIT_BYTES",
+    "Comparison",
     "Discovery",
     "Gossip",
     "GossipSettings",
@@ -37,8 +38,8 @@ __all__ = [
     "RumourQueue",
     "Welcome",
     "decode_message",
+    "encode_comparison",
     "encode_message",
-    "encode_record",
     "transmissions",
 ]
 
@@ -54,15 +55,20 @@ class Discovery(Enum):
 class GossipSettings:
     """The machine's figures; the defaults are memberlist's for a local network.
 
-    Syncs begin `first_sync_s` after the first other member was seen and slow down to one each `sync_interval_s`:
-    nodes often join together, and gossip alone leaves each a small chance to miss one of the others.
+    Comparisons begin `first_sync_s` after the first other member was seen and slow down to one each `sync_interval_s`:
+    nodes often join together, and gossip alone leaves each a small chance to miss one of the others. They begin again
+    when a sync has brought more than `resync_records`, because then there is more about than gossip can carry. A node
+    opens one sync each `sync_spacing_s` at most because of comparisons, and sends `sync_budget_bytes` in one.
     """
 
     interval_s: float = 0.2
     fanout: int = 3
     retransmit_multiplier: int = 4
-    first_sync_s: float = 1.0
+    first_sync_s: float = 0.5
     sync_interval_s: float = 30.0
+    sync_spacing_s: float = 0.05
+    sync_budget_bytes: int = 256 * 1024
+    resync_records: int = 50
     datagram_budget_bytes: int = 1100
     join_retry_s: float = 0.25
     join_retry_limit_s: float = 5.0
@@ -82,8 +88,9 @@ class GossipSettings:
 MESSAGE_LIMIT_BYTES = 65536
 ENVELOPE_BYTES = 4
 """What a message takes besides its records: the list's head and the kind."""
-
-_DEPTH_LIMIT = 4  # message, record, addresses, address
+HEAD_BYTES = 3
+"""What a record takes besides its own bytes: the head of the byte string."""
+FINGERPRINT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +124,21 @@ class Gossip:
     records: tuple[Member, ...]
 
 
-Message: TypeAlias = Hello | Welcome | Gossip
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The sender's table has this fingerprint; whoever's own differs swaps tables with the sender (see `sync`)."""
 
+    record: Member
+    fingerprint: int
+
+    @property
+    def records(self) -> tuple[Member, ...]:
+        return (self.record,)
+
+
+Message: TypeAlias = Hello | Welcome | Gossip | Comparison
+
+_COMPARISON = 4
 _KINDS: Mapping[type[Message], int] = {Hello: 1, Welcome: 2, Gossip: 3}
 _READERS: Mapping[int, Callable[[Sequence[Member]], Message]] = {
     1: lambda records: Hello(records[0], tuple(records[1:])),
@@ -127,64 +147,36 @@ _READERS: Mapping[int, Callable[[Sequence[Member]], Message]] = {
 }
 
 
-def encode_record(record: Member) -> bytes:
-    """A record's CBOR, as it stands in a message."""
-    return cbor2.dumps(record.to_wire())
-
-
-def encode_message(kind: type[Message], records: Sequence[bytes]) -> bytes:
+def encode_message(kind: type[Hello | Welcome | Gossip], records: Sequence[bytes]) -> bytes:
     """A message of records that are already encoded; in a Hello and a Welcome the first is the sender's."""
-    return _list_head(1 + len(records)) + bytes([_KINDS[kind]]) + b"".join(records)
+    return cbor2.dumps([_KINDS[kind], *records])
 
 
-def _list_head(length: int) -> bytes:
-    """The head of a CBOR array (RFC 8949, section 3): major type 4 and the shortest form of the length."""
-    if length < 24:
-        return bytes([0x80 | length])
-    if length < 256:
-        return bytes([0x98, length])
-    return b"\x99" + length.to_bytes(2, "big")
+def encode_comparison(record: Member, fingerprint: int) -> bytes:
+    """A Comparison with the sender's own record."""
+    return cbor2.dumps([_COMPARISON, encode_record(record), fingerprint.to_bytes(FINGERPRINT_BYTES, "big")])
 
 
 def decode_message(data: bytes) -> Message:
     """Read a datagram's content; raises MalformedMessage, and nothing else, on whatever is not a message."""
-    items = _decode_list(data)
-    if type(items[0]) is not int or items[0] not in _READERS or len(items) < 2:
-        raise MalformedMessage("a gossip message has an unknown kind or no record")
-    return _READERS[items[0]]([Member.from_wire(item) for item in items[1:]])
-
-
-def _decode_list(data: bytes) -> list[object]:
     if len(data) > MESSAGE_LIMIT_BYTES:
         raise MalformedMessage(f"a gossip message is longer than {MESSAGE_LIMIT_BYTES} bytes")
-    stream = BytesIO(data)
-    decoder = cbor2.CBORDecoder(
-        stream,
-        tag_hook=_refuse,
-        object_hook=_refuse,
-        semantic_decoders=_NoTags(),
-        max_depth=_DEPTH_LIMIT,
-        allow_indefinite=False,
-        strict_hashable_types=True,
-    )
-    try:
-        items = decoder.decode()
-    except cbor2.CBORError as error:
-        raise MalformedMessage(f"a gossip message is not plain CBOR: {error}") from error
-    if not isinstance(items, list) or not items or stream.tell() != len(data):
-        raise MalformedMessage("a gossip message is not one list")
-    return items
+    items = plain_cbor(data, 1)
+    if type(items) is not list or len(items) < 2 or type(items[0]) is not int:
+        raise MalformedMessage("a gossip message is not a list of a kind and records")
+    if items[0] == _COMPARISON:
+        return _comparison(items)
+    reader = _READERS.get(items[0])
+    if reader is None:
+        raise MalformedMessage(f"no gossip message has the kind {items[0]}")
+    return reader([decoded(item) for item in items[1:]])
 
 
-def _refuse(*_: object) -> NoReturn:
-    raise ValueError("neither tags nor maps belong here")
-
-
-class _NoTags(dict[int, Callable[..., NoReturn]]):
-    """Turns off every tag that cbor2 knows: some of them compute at length, or build cycles."""
-
-    def __missing__(self, tag: int) -> Callable[..., NoReturn]:
-        return _refuse
+def _comparison(items: Sequence[object]) -> Comparison:
+    fingerprint = items[-1]
+    if len(items) != 3 or type(fingerprint) is not bytes or len(fingerprint) != FINGERPRINT_BYTES:
+        raise MalformedMessage("a comparison is not a record and a fingerprint")
+    return Comparison(decoded(items[1]), int.from_bytes(fingerprint, "big"))
 
 
 def transmissions(multiplier: int, member_count: int) -> int:
@@ -192,8 +184,9 @@ def transmissions(multiplier: int, member_count: int) -> int:
     return multiplier * math.ceil(math.log10(member_count + 1))
 
 
-@dataclass(slots=True, order=True)
-class _Rumour:
+class _Rumour(NamedTuple):
+    """A tuple, because those are compared fastest; no two have the same rank, so that nothing after it is compared."""
+
     sent: int
     age_rank: int  # falls with each new rumour, so that the newest comes first
     subject: NodeId
@@ -205,8 +198,8 @@ class RumourQueue:
 
     def __init__(self, multiplier: int) -> None:
         self._multiplier = multiplier
-        self._newest: dict[NodeId, _Rumour] = {}
-        self._heap: list[_Rumour] = []
+        self._newest: dict[NodeId, int] = {}  # the rank of the newest rumour about each member
+        self._heap: list[_Rumour] = []  # those that were replaced are left behind in it
         self._age_rank = 0
 
     def __len__(self) -> int:
@@ -215,11 +208,10 @@ class RumourQueue:
     def add(self, record: Member) -> None:
         """Spread this record, and no longer what was being said of the same member."""
         self._age_rank -= 1
-        rumour = _Rumour(0, self._age_rank, record.id, encode_record(record))
-        self._newest[record.id] = rumour
-        heappush(self._heap, rumour)
-        if len(self._heap) > 2 * len(self._newest) + 16:  # replaced ones are left behind in the heap
-            self._heap = list(self._newest.values())
+        self._newest[record.id] = self._age_rank
+        heappush(self._heap, _Rumour(0, self._age_rank, record.id, encode_record(record)))
+        if len(self._heap) > 2 * len(self._newest) + 16:
+            self._heap = [rumour for rumour in self._heap if self._newest.get(rumour.subject) == rumour.age_rank]
             heapify(self._heap)
 
     def drop(self, subject: NodeId) -> None:
@@ -238,13 +230,14 @@ class RumourQueue:
         passed_over: list[_Rumour] = []
         while self._heap:
             rumour = self._heap[0]
-            is_newest = self._newest.get(rumour.subject) is rumour
+            is_newest = self._newest.get(rumour.subject) == rumour.age_rank
             if is_newest and rumour.subject == but_of:
                 passed_over.append(rumour)
             elif is_newest:
-                if len(rumour.encoded) > budget_bytes and len(taken) >= at_least:
+                size_bytes = HEAD_BYTES + len(rumour.encoded)
+                if size_bytes > budget_bytes and len(taken) >= at_least:
                     break
-                budget_bytes -= len(rumour.encoded)
+                budget_bytes -= size_bytes
                 taken.append(rumour)
             heappop(self._heap)
         limit = transmissions(self._multiplier, member_count)
@@ -255,8 +248,7 @@ class RumourQueue:
         return [rumour.encoded for rumour in taken]
 
     def _count(self, rumour: _Rumour, limit: int) -> None:
-        rumour.sent += 1
-        if rumour.sent < limit:
-            heappush(self._heap, rumour)
+        if rumour.sent + 1 < limit:
+            heappush(self._heap, rumour._replace(sent=rumour.sent + 1))
         else:
             del self._newest[rumour.subject]

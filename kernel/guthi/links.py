@@ -25,6 +25,7 @@ __all__ = [
     "PostRefused",
     "Posted",
     "Route",
+    "StraySession",
 ]
 
 
@@ -111,7 +112,16 @@ class PostRefused:
     reason: str
 
 
-EndpointEvent: TypeAlias = PeerConnected | PeerDisconnected | MessageArrived | PostRefused | GossipArrived
+@dataclass(frozen=True, slots=True)
+class StraySession:
+    """A datagram of a session that does not exist here: forged, late, or from a peer that missed our restart."""
+
+    source: Address
+
+
+EndpointEvent: TypeAlias = (
+    PeerConnected | PeerDisconnected | MessageArrived | PostRefused | GossipArrived | StraySession
+)
 
 
 class LinkState(Enum):

@@ -3,17 +3,21 @@
 Dissemination is SWIM's (Das, Gupta and Motivala 2002) with memberlist's LAN figures. Detecting failures is a
 plugin's business: it calls `accuse` and `vouch`, and this machine spreads the verdicts.
 
-Messages: Hello (answered by Welcome) and Gossip travel in datagrams and may be lost, doubled and reordered. A sync
-is a swap of `snapshot`s over a reliable session, which the node carries out when it sees RequestSync; each side
-hands what it got to `merge`.
+Messages: Hello (answered by Welcome), Gossip and Comparison travel in datagrams and may be lost, doubled and reordered.
+A sync makes two tables equal over a reliable session, which the node opens when it sees RequestSync. It asks
+`comparing` for what each side sends: `digest`, then `answer`, then `requested`; each side hands what it got to `merge`.
+A node syncs with whoever lets it join, and with whoever sends it a Comparison that differs from its own table; so
+nodes that agree open no session.
 
 Invariants
 - Records only ever change to ones that supersede them, so all tables become equal once records stop changing.
 - Only a member raises its own incarnation. Seeing a record of itself that its own does not beat (an accusation, or
   what it said before a restart), it takes a higher incarnation and spreads that: it refutes. Whoever repeats an
   accusation, even a refuted one, is answered directly. After `leave` it refutes nothing.
-- With no news to spread no gossip is sent. What remains is slow: a sync with a random member, a Hello to join
+- With no news to spread no gossip is sent. What remains is slow: a Comparison to a random member, a Hello to join
   addresses where nobody lives, and, as in Serf, a Hello to a random failed member, so that partitions merge.
+- News is what this node learns while it knows most of its network. A newcomer to whom a sync tells more than it knew
+  spreads nothing of that: it is the newcomer that is new.
 - With discovery STATIC only members that were met directly are admitted; of these, gossip is believed.
 
 Records are not signed: whoever has the cluster key is believed about the state of others, as in memberlist.
@@ -22,33 +26,38 @@ Records are not signed: whoever has the cluster key is believed about the state 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from guthi.admission import Admission
 from guthi.api import Address, NodeId
+from guthi.comparing import Comparing
+from guthi.effects import (
+    Effect,
+    IncompatibleMember,
+    JoinAnswered,
+    NameConflict,
+    RequestSync,
+    SendGossip,
+)
 from guthi.errors import MalformedMessage, UnknownMember, UsageError
 from guthi.gossip import (
     ENVELOPE_BYTES,
-    Discovery,
+    HEAD_BYTES,
+    Comparison,
     Gossip,
     GossipSettings,
     Hello,
     Message,
     RumourQueue,
     Welcome,
+    encode_comparison,
     encode_message,
-    encode_record,
 )
-from guthi.members import (
-    INCARNATION_LIMIT,
-    Member,
-    MemberEvent,
-    MemberState,
-    Roster,
-    changes,
-    supersedes,
-)
+from guthi.joining import JoinList
+from guthi.members import INCARNATION_LIMIT, Member, MemberState, changes, supersedes
+from guthi.records import decode_record, encode_record
+from guthi.roster import Roster
 
 __all__ = [
     "Effect",
@@ -59,120 +68,6 @@ __all__ = [
     "RequestSync",
     "SendGossip",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class SendGossip:
-    """Seal this message and send it to that address."""
-
-    address: Address
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RequestSync:
-    """Swap snapshots with this member over a session."""
-
-    member: Member
-
-
-@dataclass(frozen=True, slots=True)
-class JoinAnswered:
-    """A member answered at an address that was given to `join`, for the first time."""
-
-    member: Member
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class NameConflict:
-    """Two present members have one name; said once for the pair, which is sorted by id."""
-
-    first: Member
-    second: Member
-
-
-@dataclass(frozen=True, slots=True)
-class IncompatibleMember:
-    """A member was kept out, for that reason; said once a member."""
-
-    member: Member
-    reason: str
-
-
-Effect: TypeAlias = SendGossip | RequestSync | JoinAnswered | NameConflict | IncompatibleMember | MemberEvent
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """When one address is next said hello to, and who answered there."""
-
-    due: float
-    delay_s: float
-    answered_by: NodeId | None = None
-
-
-class JoinList:
-    """The addresses given to `join`, and when each is said hello to.
-
-    Impatient (with back-off) until the first answer, with discovery STATIC until the address's own answer; then
-    slow, so that networks that were started apart become one, and a neighbour that restarted is found again.
-    """
-
-    def __init__(self, rng: random.Random, settings: GossipSettings) -> None:
-        self._rng = rng
-        self._settings = settings
-        self._attempts: dict[Address, _Attempt] = {}
-
-    @property
-    def deadline(self) -> float | None:
-        return min((attempt.due for attempt in self._attempts.values()), default=None)
-
-    def add(self, address: Address, now: float) -> None:
-        """Say hello there at once, and then until somebody answers."""
-        self._attempts[address] = _Attempt(due=now, delay_s=self._settings.join_retry_s)
-
-    def cross_off(self, addresses: Iterable[Address]) -> None:
-        """These are our own."""
-        for address in addresses:
-            self._attempts.pop(address, None)
-
-    def clear(self) -> None:
-        self._attempts.clear()
-
-    def answered(self, addresses: Iterable[Address], id: NodeId) -> list[Address]:
-        """This member lives at these addresses; returns those of the list of which that is new."""
-        news = []
-        for address in addresses:
-            attempt = self._attempts.get(address)
-            if attempt is not None and attempt.answered_by != id:
-                attempt.answered_by = id
-                news.append(address)
-        return news
-
-    def due(self, now: float, is_present: Callable[[NodeId], bool]) -> list[Address]:
-        """The addresses to say hello to now: those where nobody lives who is still present."""
-        due = []
-        is_joined = any(attempt.answered_by is not None for attempt in self._attempts.values())
-        for address, attempt in self._attempts.items():
-            if now >= attempt.due:
-                attempt.due = now + jittered(self._rng, self._delay_s(attempt, is_joined))
-                if attempt.answered_by is None or not is_present(attempt.answered_by):
-                    due.append(address)
-        return due
-
-    def _delay_s(self, attempt: _Attempt, is_joined: bool) -> float:
-        is_static = self._settings.discovery is Discovery.STATIC
-        if attempt.answered_by is not None or (is_joined and not is_static):
-            return self._settings.rejoin_interval_s
-        delay_s = attempt.delay_s
-        attempt.delay_s = min(2 * delay_s, self._settings.join_retry_limit_s)
-        return delay_s
-
-
-def jittered(rng: random.Random, delay_s: float) -> float:
-    """Up to a quarter more or less, so that nodes started together do not act together."""
-    return delay_s * rng.uniform(0.75, 1.25)
 
 
 class Membership:
@@ -190,11 +85,9 @@ class Membership:
         self._routes: dict[NodeId, Address] = {}
         self._joins = JoinList(rng, self._settings)
         self._told_at: dict[NodeId, float] = {}
-        self._conflicts: set[tuple[NodeId, NodeId]] = set()
-        self._incompatible: set[NodeId] = set()
+        self._admission = Admission(self._roster, me.protocol, self._settings)
         self._gossiped_at = 0.0
-        self._next_sync: float | None = None
-        self._sync_delay_s = self._settings.first_sync_s
+        self.comparing = Comparing(self._roster, self._admission, rng, self._settings)
         self._has_left = False
 
     @property
@@ -218,17 +111,24 @@ class Membership:
         return [self._roster.members[id] for id in self._roster.present]
 
     def snapshot(self) -> list[Member]:
-        """What a sync passes on, sorted by id."""
-        members, hearsay = self._roster.members, self._roster.hearsay
-        return [members[id] for id in sorted(members) if id not in hearsay]
+        """All that is passed on, oneself included, sorted by id."""
+        return list(self._roster.passed_on())
 
     @property
     def deadline(self) -> float | None:
         """When `on_deadline` is due; it may be in the past. None: only a call can bring anything about."""
-        has_news = bool(self._rumours and self._roster.present)
-        next_gossip = self._gossiped_at + self._settings.interval_s if has_news else None
-        times = (self._joins.deadline, self._next_sync, next_gossip)
-        return min((time for time in times if time is not None), default=None)
+        due = self._joins.deadline  # no generator here: the driver asks each turn
+        next_comparison = self.comparing.deadline
+        if next_comparison is not None and (due is None or next_comparison < due):
+            due = next_comparison
+        if self._has_news:
+            next_gossip = self._gossiped_at + self._settings.interval_s
+            due = next_gossip if due is None else min(due, next_gossip)
+        return due
+
+    @property
+    def _has_news(self) -> bool:
+        return bool(self._rumours and self._roster.present)
 
     # Calls of the node
 
@@ -263,14 +163,6 @@ class Membership:
             return []
         return [*self._learn(record, now, met=True), *self._remind(record, self.address_of(record))]
 
-    def merge(self, records: Iterable[Member], now: float) -> list[Effect]:
-        """Take the other side's snapshot.
-
-        What is new in it is spread, also by a newcomer to whom all is new: were it kept quiet, those who know would
-        outnumber those who tell, and when many join at once the news would die out before it reached all.
-        """
-        return [] if self._has_left else self._learn_all(records, now)
-
     def accuse(self, id: NodeId, state: MemberState, now: float) -> list[Effect]:
         """A failure detector's verdict on another member, SUSPECT or FAILED; the accused is told at once."""
         if state not in (MemberState.SUSPECT, MemberState.FAILED):
@@ -301,12 +193,22 @@ class Membership:
             return []
         self._has_left = True
         self._joins.clear()
-        self._next_sync = None
+        self.comparing.end()
         self._become(replace(self._me, state=MemberState.LEFT, incarnation=self._me.incarnation + 1))
         return [
             self._send(self.address_of(member), Gossip, [self._me])
             for member in self._some_present(self._settings.farewells)
         ]
+
+    def merge(self, records: Sequence[Member], now: float) -> list[Effect]:
+        """Take the records that a sync has brought."""
+        if self._has_left:
+            return []
+        known = self._roster.members
+        unknown_count = sum(record.id not in known for record in records)
+        if len(records) > self._settings.resync_records:
+            self.comparing.begin(now)
+        return self._learn_all(records, now, is_news=unknown_count <= len(known))
 
     # Messages
 
@@ -321,6 +223,8 @@ class Membership:
                 effects = self._on_welcome(message, source, now)
             case Gossip():
                 effects = self._learn_all(message.records, now)
+            case Comparison():
+                effects = self._on_comparison(message, source, now)
         if any(record.id == self._me.id and record.state is not MemberState.ALIVE for record in message.records):
             effects.append(self._send(source, Gossip, [self._me]))  # the accuser hears the answer first
         return effects
@@ -329,9 +233,9 @@ class Membership:
         if hello.record.id == self._me.id:
             self._joins.cross_off([source])  # our own hello came back: that address is ours
             return []
-        effects = self._sighted(hello, source, now)
+        effects = self._sighted(hello.record, hello.more, source, now)
         records = [encode_record(record) for record in (self._me, *self._better_known(hello.record))]
-        room_bytes = self._settings.datagram_budget_bytes - sum(map(len, records))
+        room_bytes = self._settings.datagram_budget_bytes - sum(HEAD_BYTES + len(record) for record in records)
         records += self._news(room_bytes, but_of=hello.record.id)
         return [*effects, SendGossip(source, encode_message(Welcome, records))]
 
@@ -340,7 +244,7 @@ class Membership:
         if id == self._me.id:
             return []
         was_present = self._is_present(id)
-        effects = self._sighted(welcome, source, now)
+        effects = self._sighted(welcome.record, welcome.more, source, now)
         effects += self._remind(welcome.record, source)
         member = self.get(id)
         if member is None:
@@ -349,14 +253,22 @@ class Membership:
         answered = self._joins.answered(dict.fromkeys((source, *member.addresses)), id)
         effects += [JoinAnswered(member, address) for address in answered]
         if answered or not was_present:
+            self._rumours.add(self._me)  # with so many newcomers at once, who let them in could not spread them alone
             effects.append(RequestSync(member))
         return effects
 
-    def _sighted(self, message: Hello | Welcome, source: Address, now: float) -> list[Effect]:
-        effects = self._learn_all(message.more, now)
-        effects += self._learn(message.record, now, met=True)
-        if message.record.id in self._roster.members:
-            self._routes[message.record.id] = source
+    def _on_comparison(self, comparison: Comparison, source: Address, now: float) -> list[Effect]:
+        effects = self._sighted(comparison.record, (), source, now)
+        member = self.get(comparison.record.id)
+        if member is not None and self.comparing.calls_for_sync(comparison.fingerprint, now):
+            effects.append(RequestSync(member))
+        return effects
+
+    def _sighted(self, record: Member, more: Sequence[Member], source: Address, now: float) -> list[Effect]:
+        effects = self._learn_all(more, now)
+        effects += self._learn(record, now, met=True)
+        if record.id in self._roster.members:
+            self._routes[record.id] = source
         return effects
 
     def _better_known(self, record: Member) -> list[Member]:
@@ -372,36 +284,42 @@ class Membership:
 
     # Records
 
-    def _learn_all(self, records: Iterable[Member], now: float) -> list[Effect]:
-        return [effect for record in records for effect in self._learn(record, now)]
+    def _learn_all(self, records: Iterable[Member], now: float, *, is_news: bool = True) -> list[Effect]:
+        known = self._roster.members
+        effects: list[Effect] = []
+        for record in records:
+            if known.get(record.id) is not record:  # most often it is the very same, thanks to `decode_record`
+                effects += self._learn(record, now, is_news=is_news)
+        return effects
 
-    def _learn(self, record: Member, now: float, *, met: bool = False) -> list[Effect]:
+    def _learn(self, record: Member, now: float, *, met: bool = False, is_news: bool = True) -> list[Effect]:
         if record.id == self._me.id:
             self._refute(record)
             return []
         if record.protocol != self._me.protocol:
-            return self._keep_out(record)
+            return self._admission.keep_out(record)
         old = self.get(record.id)
-        if not (self._admits(met) if old is None else supersedes(record, old)):
+        if not (self._admission.admits(met=met) if old is None else supersedes(record, old)):
             return []
         if record.id in self._roster.hearsay:
             old = None  # nobody was told of it
         self._take(record, now)
-        if record.id not in self._roster.hearsay:
+        if is_news and record.id not in self._roster.hearsay:
             self._rumours.add(record)
-        return [*changes(old, record), *self._name_conflict(record)]
-
-    def _admits(self, met: bool) -> bool:
-        is_full = len(self._roster.members) >= self._settings.max_members
-        return not is_full and (met or self._settings.discovery is Discovery.GOSSIP)
+        else:
+            self._rumours.drop(record.id)  # what was being said of it is out of date
+        effects: list[Effect] = [*changes(old, record)]
+        if self._roster.is_shared(record.name):
+            effects += self._admission.name_conflict(record)
+        return effects
 
     def _take(self, record: Member, now: float) -> None:
         old = self.get(record.id)
         if old is not None and old.addresses != record.addresses:
             self._routes.pop(record.id, None)  # it has moved
         self._roster.put(record, now)
-        if self._next_sync is None:
-            self._next_sync = now + jittered(self._rng, self._sync_delay_s)
+        if self.comparing.deadline is None:
+            self.comparing.begin(now)
 
     def _refute(self, record: Member) -> None:
         is_beaten = record == self._me or supersedes(self._me, record)
@@ -413,23 +331,6 @@ class Membership:
         self._roster.put_me(me)
         self._rumours.add(me)
 
-    def _keep_out(self, record: Member) -> list[Effect]:
-        if record.id in self._incompatible or len(self._incompatible) >= self._settings.max_members:
-            return []
-        self._incompatible.add(record.id)
-        return [IncompatibleMember(record, f"it speaks protocol {record.protocol}, and we {self._me.protocol}")]
-
-    def _name_conflict(self, record: Member) -> list[Effect]:
-        """Compare with one namesake only: a thousand nodes of one name are a thousand events, not half a million."""
-        namesakes = [m for m in self._roster.named(record.name) if m.is_present and m.id != record.id]
-        if not record.is_present or not namesakes:
-            return []
-        first, second = sorted((namesakes[0], record), key=lambda member: member.id)
-        if (first.id, second.id) in self._conflicts:
-            return []
-        self._conflicts.add((first.id, second.id))
-        return [NameConflict(first, second)]
-
     def _is_present(self, id: NodeId) -> bool:
         member = self.get(id)
         return member is not None and member.is_present
@@ -439,12 +340,11 @@ class Membership:
     def on_deadline(self, now: float) -> list[Effect]:
         """Do what is due: hellos to join addresses, a round of gossip, a sync."""
         effects = self._hellos(now)
-        if self._rumours and now >= self._gossiped_at + self._settings.interval_s:
+        if self._has_news and now >= self._gossiped_at + self._settings.interval_s:
             effects += self._gossip(now)
-        if self._next_sync is not None and now >= self._next_sync:
-            self._sync_delay_s = min(2 * self._sync_delay_s, self._settings.sync_interval_s)
-            self._next_sync = now + jittered(self._rng, self._sync_delay_s)
-            effects += self._sync()
+        if self.comparing.is_due(now):
+            effects += self._compare()
+            effects += self._knock()
             self._forget(now)
         return effects
 
@@ -460,17 +360,20 @@ class Membership:
                 effects.append(SendGossip(self.address_of(member), encode_message(Gossip, news)))
         return effects
 
-    def _sync(self) -> list[Effect]:
-        """Swap tables with one member, and knock at a failed one so often that it hears from one of us a turn.
+    def _compare(self) -> list[Effect]:
+        payload = encode_comparison(self._me, self._roster.fingerprint)
+        return [SendGossip(self.address_of(member), payload) for member in self._some_present(1)]
+
+    def _knock(self) -> list[Effect]:
+        """Say hello to a failed member, so often that it hears from one of us a turn.
 
         The probability is Serf's (`reconnect`): failed members over live ones.
         """
-        effects: list[Effect] = [RequestSync(member) for member in self._some_present(1)]
         failed = self._roster.failed()
-        if failed and self._rng.random() * (1 + len(self._roster.present)) < len(failed):
-            member = self._roster.members[self._rng.choice(failed)]
-            effects.append(self._send(self.address_of(member), Hello, [self._me, member]))
-        return effects
+        if not failed or self._rng.random() * (1 + len(self._roster.present)) >= len(failed):
+            return []
+        member = self._roster.members[self._rng.choice(failed)]
+        return [self._send(self.address_of(member), Hello, [self._me, member])]
 
     def _forget(self, now: float) -> None:
         forgotten = self._roster.forget(now - self._settings.forget_s)
@@ -478,12 +381,11 @@ class Membership:
             self._routes.pop(id, None)
             self._told_at.pop(id, None)
             self._rumours.drop(id)
-        if forgotten:
-            self._conflicts = {pair for pair in self._conflicts if not set(pair).intersection(forgotten)}
+        self._admission.forget(forgotten)
 
     # Sending
 
-    def _send(self, address: Address, kind: type[Message], records: Iterable[Member]) -> SendGossip:
+    def _send(self, address: Address, kind: type[Hello | Welcome | Gossip], records: Iterable[Member]) -> SendGossip:
         return SendGossip(address, encode_message(kind, [encode_record(record) for record in records]))
 
     def _news(self, budget_bytes: int, *, at_least: int = 0, but_of: NodeId | None = None) -> list[bytes]:
@@ -502,6 +404,6 @@ class Membership:
 
 def _checked(me: Member) -> Member:
     try:
-        return Member.from_wire(me.to_wire())
+        return decode_record(encode_record(me))
     except MalformedMessage as error:
         raise UsageError(f"this node's own record would be refused by others: {error}") from error

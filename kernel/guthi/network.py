@@ -12,8 +12,6 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-import cbor2
-
 from guthi.api import Address, Buffer, Host, NodeId
 from guthi.codec import Codec
 from guthi.config import Config
@@ -22,14 +20,16 @@ from guthi.endpoint import (
     Endpoint,
     EndpointEvent,
     GossipArrived,
+    LinkState,
     MessageArrived,
     PeerConnected,
     PeerDisconnected,
     Posted,
     PostRefused,
     Route,
+    StraySession,
 )
-from guthi.errors import ConfigError, GuthiError, JoinFailed, MalformedMessage, PeerLost, UnknownMember
+from guthi.errors import ConfigError, GuthiError, JoinFailed, MalformedMessage, NodeClosed, PeerLost, UnknownMember
 from guthi.gossip import Discovery, GossipSettings, decode_message
 from guthi.hooks import HookBus
 from guthi.identity import Identity
@@ -53,6 +53,7 @@ from guthi.membership import (
     RequestSync,
     SendGossip,
 )
+from guthi.records import decode_record, decode_records, encode_record
 from guthi.requests import Incoming, Requests
 from guthi.session import SessionSettings
 from guthi.tasks import TaskSet
@@ -61,6 +62,7 @@ from guthi.wire import CloseCode
 __all__ = ["Network"]
 
 SYNC_TOPIC = "guthi.sync"
+RECORDS_TOPIC = "guthi.records"
 SYNC_TIMEOUT_S = 10.0
 SEND_BUFFER_BYTES = 64 * 1024 * 1024  # beyond this, senders wait
 CLOSE_TIMEOUT_S = 2.0
@@ -101,8 +103,10 @@ class Network:
         self._driver.on_progress(self._wake_senders)
         self._datagram_limit: Callable[[Address], int] = lambda _: config.transport.max_datagram
         self._joined = asyncio.Event()
+        self._member_at: dict[Address, NodeId] = {}
         self._senders: list[tuple[NodeId, asyncio.Future[None]]] = []
         self.requests.handle(SYNC_TOPIC, self._answer_sync)
+        self.requests.handle(RECORDS_TOPIC, self._take_records)
 
     # ---- life
 
@@ -167,7 +171,8 @@ class Network:
         await self._settle()
         self._driver.detach()
         for _, future in self._senders:
-            future.cancel()
+            if not future.done():
+                future.set_exception(NodeClosed("the node was closed before the message could leave"))
 
     async def _settle(self) -> None:
         """Wait until everything sent has been acknowledged, but not for peers that do not answer."""
@@ -262,6 +267,8 @@ class Network:
                     self._disconnected(event)
                 case PostRefused():
                     self.requests.refused(event.posted, event.reason)
+                case StraySession():
+                    self._renew(event.source)
         except MalformedMessage as breach:
             self._breach(event, breach)
 
@@ -273,7 +280,7 @@ class Network:
             self.endpoint.dropped["malformed gossip"] += 1
 
     def _connected(self, event: PeerConnected) -> None:
-        record = _decode_record(event.hello)
+        record = decode_record(event.hello)
         if record.id != event.peer:
             raise MalformedMessage("it introduced itself as somebody else")
         self.perform(self.membership.met(record, self._loop.time()))
@@ -287,6 +294,15 @@ class Network:
         if event.silent and member is not None and member.state is MemberState.ALIVE:
             log.info("%s is suspected: %s", member.name, event.reason)
             self.accuse(event.peer, MemberState.SUSPECT)
+
+    def _renew(self, source: Address) -> None:
+        """A member uses a session that this node does not have, because it restarted: a new one tells it so.
+
+        Whoever forges such a datagram gets nothing; the member that is dialed is dialed once in a handshake's time.
+        """
+        peer = self._member_at.get(source)
+        if peer is not None and self.endpoint.state(peer) is LinkState.IDLE:
+            self.endpoint.connect(peer, self._loop.time())
 
     # ---- effects of the membership
 
@@ -310,6 +326,11 @@ class Network:
         self._driver.touch()
 
     def _member_changed(self, event: MemberEvent) -> None:
+        for address in event.member.addresses:
+            if event.member.is_present:
+                self._member_at[address] = event.member.id
+            elif self._member_at.get(address) == event.member.id:
+                del self._member_at[address]
         if isinstance(event, MemberFailed | MemberLeft):
             verb = "has left" if isinstance(event, MemberLeft) else "failed"
             self.endpoint.disconnect(event.member.id, f"it {verb}")
@@ -318,29 +339,35 @@ class Network:
 
     def _introduce(self) -> None:
         """What the handshake says of this node follows its record."""
-        self.endpoint.hello = cbor2.dumps(self.membership.me.to_wire())
+        self.endpoint.hello = encode_record(self.membership.me)
 
-    # ---- push-pull
+    # ---- syncs
 
     async def _sync(self, member: Member) -> None:
-        """Swap all records with a member; when it fails, the next periodic sync makes up for it."""
-        records = [each.to_wire() for each in self.membership.snapshot()]
+        """Make both tables equal; if it fails, the next comparison makes up for it."""
         try:
-            answer = await self.requests.request(member.id, SYNC_TOPIC, records, SYNC_TIMEOUT_S)
-            self._merge(answer)
+            digest = self.membership.comparing.digest()
+            answer = await self.requests.request(member.id, SYNC_TOPIC, digest, SYNC_TIMEOUT_S)
+            match answer:
+                case [bytes() as records, bytes() as wanted]:
+                    self._merge(records)
+                case _:
+                    raise MalformedMessage("the answer to a sync is not records and ids")
+            if wanted:
+                records = self.membership.comparing.requested(wanted)
+                await self.requests.request(member.id, RECORDS_TOPIC, records, SYNC_TIMEOUT_S)
         except GuthiError as error:
             log.info("no sync with %s: %s", member.name, error)
-        else:
-            self._joined.set()
 
-    def _answer_sync(self, incoming: Incoming) -> list[Any]:
+    def _answer_sync(self, incoming: Incoming) -> list[bytes]:
+        return list(self.membership.comparing.answer(incoming.value))
+
+    def _take_records(self, incoming: Incoming) -> None:
         self._merge(incoming.value)
-        return [each.to_wire() for each in self.membership.snapshot()]
 
-    def _merge(self, records: Any) -> None:
-        if not isinstance(records, list):
-            raise MalformedMessage("a sync is a list of records")
-        self.perform(self.membership.merge([Member.from_wire(each) for each in records], self._loop.time()))
+    def _merge(self, records: object) -> None:
+        self.perform(self.membership.merge(decode_records(records), self._loop.time()))
+        self._joined.set()
 
     # ---- ports of the endpoint
 
@@ -376,14 +403,6 @@ class _GossipTimer:
 
     def on_deadline(self, now: float) -> None:
         self._network.perform(self._network.membership.on_deadline(now))
-
-
-def _decode_record(hello: bytes) -> Member:
-    try:
-        wire = cbor2.loads(hello)
-    except (cbor2.CBORDecodeError, ValueError, RecursionError) as error:
-        raise MalformedMessage(f"an introduction could not be read: {error}") from None
-    return Member.from_wire(wire)
 
 
 def _session_settings(config: Config) -> SessionSettings:

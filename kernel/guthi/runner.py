@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
@@ -32,9 +33,31 @@ GRACE_S = 5.0
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:
-    """As asyncio.run, on uvloop where it is installed."""
+    """As asyncio.run, on uvloop where it is installed, and not waiting for ever for a function in a thread.
+
+    Python joins its worker threads, and a thread cannot be interrupted: one that is still busy GRACE_S after the work
+    is done ends with the process, which then has the exit code 0.
+    """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(work)
+        executor = ThreadPoolExecutor(thread_name_prefix="guthi")
+        runner.get_loop().set_default_executor(executor)
+        try:
+            result = runner.run(work)
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+        _end_threads()
+        return result
+
+
+def _end_threads() -> None:
+    for thread in threading.enumerate():
+        if thread is threading.current_thread() or thread.daemon:
+            continue
+        thread.join(GRACE_S)
+        if thread.is_alive():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -8,6 +8,7 @@ import errno
 import multiprocessing
 import os
 import platform
+import signal
 import socket
 import sys
 import time
@@ -145,7 +146,14 @@ class SystemHost:
 
     def process_executor(self, name: str, workers: int) -> Executor:
         """Processes for functions that burn the processor; spawned, because a running loop must not be forked."""
-        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        return ProcessPoolExecutor(
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_interrupts_to_the_node
+        )
+
+
+def _leave_interrupts_to_the_node() -> None:
+    """Ctrl-C reaches every process of a terminal; the node ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _mend(error: OSError, address: Address) -> str:

@@ -54,3 +54,13 @@ def test_moving_one_moment_often_does_not_grow_the_heap() -> None:
         alarms.set("a", float(moment))
         assert alarms.due(moment - 1.0) == []
     assert len(alarms._heap) < 10
+
+
+def test_what_is_cleared_does_not_stay() -> None:
+    alarms: Alarms[int] = Alarms()
+    alarms.set(-1, 0.0)  # an earlier moment, so that the others never come to the top
+    for key in range(10_000):
+        alarms.set(key, 30.0)
+        alarms.clear(key)
+    assert len(alarms._heap) < 100
+    assert alarms.due(100.0) == [-1]

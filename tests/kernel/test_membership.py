@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from guthi.api import Address, NodeId
 from guthi.errors import MalformedMessage, UnknownMember, UsageError
 from guthi.gossip import (
+    Comparison,
     Discovery,
     Gossip,
     GossipSettings,
@@ -24,7 +25,6 @@ from guthi.gossip import (
     Welcome,
     decode_message,
     encode_message,
-    encode_record,
 )
 from guthi.identity import node_id_of
 from guthi.members import (
@@ -48,6 +48,7 @@ from guthi.membership import (
     RequestSync,
     SendGossip,
 )
+from guthi.records import decode_records, encode_record
 
 T = TypeVar("T")
 STATIC = GossipSettings(discovery=Discovery.STATIC)
@@ -86,8 +87,17 @@ def of_kind(effects: Iterable[object], kind: type[T]) -> list[T]:
     return [effect for effect in effects if isinstance(effect, kind)]
 
 
-def sent(effects: Sequence[Effect]) -> list[tuple[Address, Message]]:
+def messages_in(effects: Sequence[Effect]) -> list[tuple[Address, Message]]:
     return [(effect.address, decode_message(effect.payload)) for effect in of_kind(effects, SendGossip)]
+
+
+def sent(effects: Sequence[Effect]) -> list[tuple[Address, Message]]:
+    """All but comparisons, which come by their own clock."""
+    return [(to, message) for to, message in messages_in(effects) if not isinstance(message, Comparison)]
+
+
+def compared(effects: Sequence[Effect]) -> list[Comparison]:
+    return [message for _, message in messages_in(effects) if isinstance(message, Comparison)]
 
 
 def with_state(record: Member, state: MemberState) -> Member:
@@ -364,6 +374,117 @@ def test_a_restarted_member_learns_of_its_past_by_hello_welcome_and_session() ->
     assert effects == [MemberRecovered(member(2, incarnation=5))]
 
 
+# Comparisons and syncs
+
+
+def comparison_of(node: Membership) -> Comparison:
+    while True:
+        assert node.deadline is not None
+        for comparison in compared(node.on_deadline(node.deadline)):
+            return comparison
+
+
+def test_equal_tables_open_no_session() -> None:
+    one, two = machine(1), machine(2)
+    one.receive(Hello(two.me), address_of(2), 0.0)
+    two.receive(Hello(one.me), address_of(1), 0.0)
+    assert two.receive(comparison_of(one), address_of(1), 5.0) == []
+
+
+def test_who_sees_a_difference_asks_for_a_sync_but_not_for_two_at_once() -> None:
+    one, two = machine(1), machine(2)
+    one.merge([two.me, member(3)], 0.0)
+    two.receive(Hello(one.me), address_of(1), 0.0)
+    comparison = comparison_of(one)
+    assert two.receive(comparison, address_of(1), 5.0) == [RequestSync(one.me)]
+    assert two.receive(comparison, address_of(1), 5.01) == []
+    assert two.receive(comparison, address_of(1), 5.1) == [RequestSync(one.me)]
+
+
+def test_a_comparison_introduces_its_sender() -> None:
+    one, two = machine(1), machine(2)
+    one.merge([two.me], 0.0)
+    effects = two.receive(comparison_of(one), Address("192.0.2.7", 4000), 5.0)
+    assert effects == [MemberJoined(one.me)]  # and with that they agree
+    assert two.address_of(one.me) == Address("192.0.2.7", 4000)
+
+
+def sync(near: Membership, far: Membership, now: float) -> list[Effect]:
+    """As the node does it; returns the effects on the near side."""
+    records, wanted = far.comparing.answer(near.comparing.digest())
+    effects = near.merge(decode_records(records), now)
+    far.merge(decode_records(near.comparing.requested(wanted)), now)
+    return effects
+
+
+def test_a_sync_makes_the_tables_equal_whoever_begins() -> None:
+    one, two = machine(1), machine(2)
+    one.merge([member(3), member(4, incarnation=2), member(5)], 0.0)
+    two.merge([member(4), member(5), member(6)], 0.0)
+    two.merge([with_state(member(5), MemberState.LEFT)], 0.1)
+    sync(one, two, 1.0)
+    assert one.snapshot() == two.snapshot()
+    assert {record.name for record in one.alive()} == {"node2", "node3", "node4", "node6"}
+
+
+def test_a_newcomer_does_not_spread_what_is_new_to_it_only() -> None:
+    newcomer, old = machine(1), machine(2)
+    old.merge([member(number) for number in range(3, 40)], 0.0)
+    joined_ids = {effect.member.id for effect in of_kind(sync(newcomer, old, 1.0), MemberJoined)}
+    assert joined_ids == {member(number).id for number in range(2, 40)}
+    assert sent(newcomer.on_deadline(1.5)) == []
+    told = {record.id for _, message in sent(old.on_deadline(1.5)) for record in message.records}
+    assert newcomer.me.id in told
+
+
+def test_two_halves_spread_what_they_learn_of_each_other() -> None:
+    one, two = machine(1), machine(2)
+    one.merge([member(number) for number in range(3, 23)], 0.0)
+    two.merge([member(number) for number in range(23, 43)], 0.0)
+    sync(one, two, 1.0)
+    told = {record.id for _, message in sent(one.on_deadline(1.5)) for record in message.records}
+    assert told & {member(number).id for number in range(23, 43)}
+
+
+def test_after_a_sync_that_brought_much_the_next_comparison_is_soon() -> None:
+    me = machine(1)
+    me.merge([member(2)], 0.0)
+    while me.deadline is not None and me.deadline < 100.0:
+        me.on_deadline(me.deadline)
+    me.merge([member(number) for number in range(100, 200)], 100.0)
+    times = []
+    while me.deadline is not None and me.deadline < 102.0:
+        now = me.deadline
+        times += [now for _ in compared(me.on_deadline(now))]
+    assert times and 100.375 <= times[0] <= 100.625
+
+
+def test_syncs_are_bounded() -> None:
+    one = machine(1, GossipSettings(sync_budget_bytes=1000))
+    one.merge([member(number) for number in range(3, 203)], 0.0)
+    records, wanted = one.comparing.answer(machine(2).comparing.digest())
+    assert len(records) <= 1100 and wanted == machine(2).me.id
+    assert len(one.comparing.requested(b"".join(one.members))) <= 1100
+
+
+def test_what_is_no_sync_is_malformed() -> None:
+    me = machine(1)
+    with pytest.raises(MalformedMessage):
+        me.comparing.answer([])
+    with pytest.raises(MalformedMessage):
+        me.comparing.requested(b"short")
+    assert decode_records(me.comparing.requested(bytes(member(7).id))) == []  # it may have been forgotten meanwhile
+
+
+def test_static_discovery_wants_no_strangers() -> None:
+    me = machine(1, STATIC)
+    me.met(member(2), 0.0)
+    other = machine(2)
+    other.update_me(plugins=[])
+    other.merge([member(3)], 0.0)
+    assert me.comparing.answer(other.comparing.digest())[1] == member(2).id
+
+
 # Static discovery
 
 
@@ -390,18 +511,18 @@ def test_static_discovery_tries_each_address_until_it_answers() -> None:
 # Quiet, forgetting, leaving
 
 
-def test_an_idle_network_only_syncs() -> None:
+def test_an_idle_network_only_compares() -> None:
     me = machine(1)
     for number in range(2, 12):
         me.receive(Hello(member(number)), address_of(number), 0.0)
     while me.deadline is not None and me.deadline < 10.0:
         me.on_deadline(me.deadline)
-    syncs = 0
+    comparisons = 0
     while me.deadline is not None and me.deadline < 310.0:
-        [effect] = me.on_deadline(me.deadline)
-        assert isinstance(effect, RequestSync)
-        syncs += 1
-    assert 8 <= syncs <= 14
+        effects = me.on_deadline(me.deadline)
+        assert len(effects) == len(compared(effects)) == 1
+        comparisons += 1
+    assert 8 <= comparisons <= 14
 
 
 def test_alone_nothing_is_due() -> None:
@@ -523,6 +644,7 @@ class World:
         self.border: int | None = None  # numbers below it, and the others, do not hear one another
         self.trace: list[tuple[float, Address, Effect]] = []
         self.datagrams = 0
+        self.syncs = 0
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
         self._deadlines: dict[Address, float] = {}
@@ -589,10 +711,11 @@ class World:
 
     def _sync(self, source: Address, target: Address) -> None:
         if source in self.machines and target in self.machines and not self.cut(source, target):
+            self.syncs += 1
             near, far = self.machines[source], self.machines[target]
-            ours, theirs = near.snapshot(), far.snapshot()
-            self._perform(target, far.merge(ours, self.now))
-            self._perform(source, near.merge(theirs, self.now))
+            records, wanted = far.comparing.answer(near.comparing.digest())
+            self._perform(source, near.merge(decode_records(records), self.now))
+            self._perform(target, far.merge(decode_records(near.comparing.requested(wanted)), self.now))
 
     def _later(self, action: Callable[[], None]) -> None:
         self._order += 1
@@ -745,10 +868,11 @@ def test_static_nodes_know_their_neighbours_only() -> None:
 
 def test_an_idle_network_is_quiet() -> None:
     world = joined(1, 20)
-    world.run(10.0)
-    before = world.datagrams
+    world.run(60.0)
+    before, syncs = world.datagrams, world.syncs
     world.run(300.0)
-    assert world.datagrams == before
+    assert world.datagrams - before <= 20 * 300 / 22.5  # a comparison a node, each 30 s or a quarter less
+    assert world.syncs == syncs
 
 
 def test_one_seed_gives_one_trace() -> None:

@@ -281,6 +281,15 @@ async def test_sigterm_says_goodbye(cli: Guthi) -> None:
         assert await end_of(alice) == (0, "", "")
 
 
+async def test_a_function_that_cannot_be_interrupted_does_not_hold_the_process(cli: Guthi) -> None:
+    cli.write(app_py="import asyncio, time\nasync def main(node):\n    await asyncio.to_thread(time.sleep, 600)\n")
+    impatient = "import guthi.runner; guthi.runner.GRACE_S = 0.2; from guthi.cli import main; main()"
+    process = await cli.start("run", "node.toml", "--json", program=[sys.executable, "-c", impatient])
+    assert '"ready"' in await line_of(process)
+    process.terminate()
+    assert (await end_of(process))[0] == 0
+
+
 async def test_a_supervised_node_ends_with_its_input(cli: Guthi) -> None:
     alice, _ = await cli.ready("node.toml", "--supervised")
     assert alice.stdin is not None

@@ -71,7 +71,7 @@ def sim(
         raise click.BadParameter("simulate at least a moment, for example 60s", param_hint="'--seconds'")
     cluster = Cluster.from_toml(file)
     configs = cluster.scaled(count).nodes if count is not None else cluster.nodes
-    schedule = _schedule(faults, [config.node.name for config in configs])
+    schedule = _schedule(faults, {config.node.name: config.node.zone for config in configs})
     trial = Trial(configs, seconds, seed, Link(latency_s=latency, loss=loss), schedule)
     started_at = time.perf_counter()  # noqa: TID251 - the wall seconds of the machine that simulates are what is asked for
     outcome = _with_progress(trial)
@@ -82,12 +82,12 @@ def sim(
         _print(outcome, wall_s)
 
 
-def _schedule(faults: str | None, names: list[str]) -> Schedule | str | None:
+def _schedule(faults: str | None, zones: dict[str, str]) -> Schedule | str | None:
     if faults is None or faults == "swarm":
         return faults
     try:
         schedule = Schedule.parse(faults)
-        schedule.check(names)
+        schedule.check(zones)
     except UsageError as error:
         raise click.BadParameter(str(error), param_hint="'--faults'") from error
     return schedule

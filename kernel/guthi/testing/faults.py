@@ -1,36 +1,35 @@
 """What goes wrong in a world, and when: a schedule that can be written down, drawn from a seed, and played again.
 
-A schedule is text, one fault after the other, separated by semicolons or lines: `3s crash bob; 8s restart bob`.
+A schedule is text, one fault after the other, separated by semicolons or lines: `3s crash bob; 8s restart bob`. A group
+is names with commas between them; `zone:NAME` stands for the nodes of a zone, `*` for all that are not in the other
+group.
 
-| fault                | what it does                                                                           |
-|----------------------|----------------------------------------------------------------------------------------|
+| fault                | what it does                                                                            |
+|----------------------|-----------------------------------------------------------------------------------------|
 | crash NAME           | the machine loses power; nothing is said, nothing is tidied up                          |
-| wipe NAME            | the same, and its disk is lost                                                         |
-| restart NAME         | the machine and its node start again                                                   |
-| pause NAME           | the machine stands still, as under SIGSTOP                                             |
-| resume NAME          | it goes on                                                                             |
-| cut A,B C,D          | nothing passes between the two groups                                                  |
-| oneway A,B C,D       | nothing passes from the first group to the second                                      |
-| mend A,B C,D         | undoes both                                                                            |
-| heal                 | undoes every cut                                                                       |
-| clog NAME            | the machine's links become slow and lossy                                              |
-| unclog NAME          | they become what they were                                                             |
-| slow NAME SECONDS    | each callback costs the processor that much; 0 is fast                                 |
-| skew NAME SECONDS    | the wall clock jumps                                                                   |
-| rate NAME FACTOR     | the clock runs at that rate                                                            |
-
-`draw` is swarm testing (Groce et al. 2012): each seed first chooses which kinds of fault it uses at all, and so worlds
-differ more than if all used all. Clogging and unclogging in differing order is what FoundationDB calls swizzling.
+| wipe NAME            | the same, and its disk is lost                                                          |
+| restart NAME         | the machine and its node start again, if they are down                                  |
+| pause NAME           | the machine stands still, as under SIGSTOP                                              |
+| resume NAME          | it goes on                                                                              |
+| cut GROUP GROUP      | nothing passes between the two groups                                                   |
+| oneway GROUP GROUP   | nothing passes from the first group to the second                                       |
+| mend GROUP GROUP     | undoes both                                                                             |
+| heal                 | undoes every cut                                                                        |
+| clog NAME            | the machine's links become slow and lossy                                               |
+| unclog NAME          | they become what they were                                                              |
+| slow NAME SECONDS    | each callback costs the processor that much; 0 is fast                                  |
+| skew NAME SECONDS    | the wall clock jumps                                                                    |
+| rate NAME FACTOR     | the clock runs at that rate, from 0.1 to 10; 1 is right                                 |
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from random import Random
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from guthi.errors import UsageError
 
@@ -39,23 +38,35 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "Schedule"]
 
-CLOG_LATENCY_S = 0.5
-CLOG_LOSS = 0.3
+PLACES = 6  # moments are kept to the microsecond, so that what is printed is what was played
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: the moment in seconds, the verb and its arguments as in the table of this module."""
+    """One fault: the moment in seconds, the verb and its arguments as in the table of this module.
+
+    Raises UsageError for what the table does not have.
+    """
 
     at: float
     verb: str
     arguments: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.at < math.inf:
+            raise UsageError(f"a fault happens at a moment in seconds, 0 or more, not at {self.at}")
+        object.__setattr__(self, "at", round(self.at, PLACES))
+        deed = _DEEDS.get(self.verb)
+        if deed is None:
+            raise UsageError(f"there is no fault {self.verb!r}; there are {', '.join(_DEEDS)}")
+        fit = len(deed.takes) == len(self.arguments)
+        if not fit or not all(map(_fits, deed.takes, self.arguments)):
+            wanted = " and ".join(_KINDS[kind] for kind in deed.takes) or "nothing more"
+            raise UsageError(f"'{self}': {self.verb} takes {wanted}")
+
     def __str__(self) -> str:
-        return " ".join((f"{self.at:g}s", self.verb, *self.arguments))
-
-
-Deed: TypeAlias = Callable[["World", Sequence[str]], None]
+        moment = f"{self.at:.{PLACES}f}".rstrip("0").rstrip(".")
+        return " ".join((f"{moment}s", self.verb, *self.arguments))
 
 
 class Schedule:
@@ -69,36 +80,21 @@ class Schedule:
         """Read a schedule; raises UsageError that says which fault is not understood."""
         return cls(_parse_fault(line.strip()) for line in re.split(r"[;\n]", text) if line.strip())
 
-    @classmethod
-    def draw(cls, random: Random, names: Sequence[str], seconds: float, *, spare: Sequence[str] = ()) -> Schedule:
-        """Draw faults for that many seconds; by their end everything is whole again.
-
-        Machines in `spare` never lose power. At most half of the machines are down or paused at a time.
-        """
-        drawers = [_draw_outages, _draw_pauses, _draw_cuts, _draw_swizzle, _draw_slowness]
-        chosen = [drawer for drawer in drawers if random.random() < 0.5] or [random.choice(drawers)]
-        fallible = [name for name in names if name not in spare]
-        faults: list[Fault] = []
-        for drawer in chosen:
-            faults += drawer(random, list(names), fallible, seconds)
-        return cls(faults)
-
-    def check(self, names: Sequence[str]) -> None:
-        """Raise UsageError for a fault of a machine that is not among `names`."""
+    def check(self, zones: Mapping[str, str]) -> None:
+        """Raise UsageError for a fault of a node or zone that does not exist; `zones` has the zone of each node."""
         for fault in self.faults:
-            shape = _DEEDS[fault.verb][0]
-            for kind, argument in zip(shape, fault.arguments, strict=True):
-                strangers = set() if kind == "f" else set(argument.split(",")) - set(names)
-                if strangers:
-                    raise UsageError(f"'{fault}': there is no node {sorted(strangers)[0]!r}; there are {_first(names)}")
+            for kind, argument in zip(_DEEDS[fault.verb].takes, fault.arguments, strict=True):
+                if kind == "n" and argument not in zones:
+                    raise _stranger(fault, argument, zones)
+            _groups(fault, zones)
 
     async def play(self, world: World) -> None:
         """Let every fault happen at its moment, counted from now."""
-        self.check(list(world.nodes))
+        self.check(world.zones())
         started_at = world.now
         for fault in self.faults:
             await asyncio.sleep(max(started_at + fault.at - world.now, 0))
-            await perform(world, fault)
+            perform(world, fault)
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.faults))
@@ -107,153 +103,110 @@ class Schedule:
         return len(self.faults)
 
 
-async def perform(world: World, fault: Fault) -> None:
+def perform(world: World, fault: Fault) -> None:
     """Let a fault happen now."""
     world.trace.event(world.now, " ".join((fault.verb, *fault.arguments)))
-    if fault.verb == "restart":
-        node = world.nodes[fault.arguments[0]]
-        if not node.runs:
-            # It may find nobody to join: others may be down or cut off. It goes on trying, as a supervisor would.
-            world.background(node.start_until_joined())
-        return
-    _DEEDS[fault.verb][1](world, fault.arguments)
-
-
-def _clog(world: World, arguments: Sequence[str]) -> None:
-    name = arguments[0]
-    others = [each for each in world.network.machines if each != name]
-    for source, destination in [*((name, other) for other in others), *((other, name) for other in others)]:
-        link = world.network.link(source, destination)
-        clogged = replace(link, latency_s=link.latency_s + CLOG_LATENCY_S, loss=max(link.loss, CLOG_LOSS))
-        world.network.set_link(clogged, [source], [destination])
-
-
-def _unclog(world: World, arguments: Sequence[str]) -> None:
-    others = [each for each in world.network.machines if each != arguments[0]]
-    world.network.reset_link(arguments, others)
-    world.network.reset_link(others, arguments)
-
-
-def _slow(world: World, arguments: Sequence[str]) -> None:
-    world.nodes[arguments[0]].machine.callback_s = float(arguments[1])
-
-
-def _skew(world: World, arguments: Sequence[str]) -> None:
-    world.nodes[arguments[0]].machine.wall_offset_s += float(arguments[1])
-
-
-def _rate(world: World, arguments: Sequence[str]) -> None:
-    world.nodes[arguments[0]].machine.set_clock_rate(float(arguments[1]))
-
-
-# Each verb: what its arguments are (n: a name, g: a group of names, f: a number), and what it does.
-_DEEDS: dict[str, tuple[str, Deed]] = {
-    "crash": ("n", lambda world, names: world.nodes[names[0]].crash()),
-    "wipe": ("n", lambda world, names: world.nodes[names[0]].crash(keep_disk=False)),
-    "restart": ("n", lambda world, names: None),
-    "pause": ("n", lambda world, names: world.nodes[names[0]].machine.pause()),
-    "resume": ("n", lambda world, names: world.nodes[names[0]].machine.resume()),
-    "cut": ("gg", lambda world, groups: world.network.cut(groups[0].split(","), groups[1].split(","))),
-    "oneway": (
-        "gg",
-        lambda world, groups: world.network.cut(groups[0].split(","), groups[1].split(","), both_ways=False),
-    ),
-    "mend": ("gg", lambda world, groups: world.network.mend(groups[0].split(","), groups[1].split(","))),
-    "heal": ("", lambda world, _: world.network.heal()),
-    "clog": ("n", _clog),
-    "unclog": ("n", _unclog),
-    "slow": ("nf", _slow),
-    "skew": ("nf", _skew),
-    "rate": ("nf", _rate),
-}
+    deed = _DEEDS[fault.verb]
+    arguments = _groups(fault, world.zones()) if "g" in deed.takes else list(fault.arguments)
+    deed.happens(world, *arguments)
 
 
 def _parse_fault(text: str) -> Fault:
     moment, *words = text.split()
-    matched = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s)?", moment)
-    if matched is None or not words or words[0] not in _DEEDS:
-        verbs = ", ".join(_DEEDS)
-        raise UsageError(f"{text!r} is no fault; write a moment and one of {verbs}, for example '3s crash bob'")
-    verb, arguments = words[0], tuple(words[1:])
-    shape = _DEEDS[verb][0]
-    if len(arguments) != len(shape) or any(
-        kind == "f" and not _is_number(each) for kind, each in zip(shape, arguments, strict=True)
-    ):
-        wanted = {"n": "a name", "g": "names with commas", "f": "a number"}
-        raise UsageError(f"{text!r}: {verb} takes {' and '.join(wanted[kind] for kind in shape) or 'nothing more'}")
-    at = float(matched[1]) / (1000 if matched[2] == "ms" else 1)
-    return Fault(at, verb, arguments)
+    matched = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)?", moment)
+    if matched is None or not words:
+        raise UsageError(f"{text!r} is no fault; write a moment and what happens, for example '3s crash bob'")
+    at = float(matched[1]) * {"ms": 0.001, "m": 60.0}.get(matched[2], 1.0)
+    return Fault(at, words[0], tuple(words[1:]))
 
 
-def _first(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:10])
-    return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+# ---- groups
 
 
-def _is_number(text: str) -> bool:
+def _groups(fault: Fault, zones: Mapping[str, str]) -> list[list[str]]:
+    """The names that the groups of a fault stand for."""
+    kinds = _DEEDS[fault.verb].takes
+    texts = [argument for kind, argument in zip(kinds, fault.arguments, strict=True) if kind == "g"]
+    groups = [[name for part in text.split(",") if part != "*" for name in _part(fault, part, zones)] for text in texts]
+    for number, text in enumerate(texts):
+        if "*" in text.split(","):
+            others = groups[1 - number]
+            groups[number] = [name for name in zones if name not in others]
+    return groups
+
+
+def _part(fault: Fault, part: str, zones: Mapping[str, str]) -> list[str]:
+    if part in zones:
+        return [part]
+    found = [name for name, zone in zones.items() if part == f"zone:{zone}" and zone]
+    if not found:
+        raise _stranger(fault, part, zones)
+    return found
+
+
+def _stranger(fault: Fault, name: str, zones: Mapping[str, str]) -> UsageError:
+    names = list(zones)
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return UsageError(f"'{fault}': there is no node {name!r}; there are {shown or 'none'}")
+
+
+# ---- deeds
+
+
+@dataclass(frozen=True, slots=True)
+class _Deed:
+    takes: str  # the kind of each argument, a letter of _KINDS
+    happens: Callable[..., object]
+
+
+_KINDS = {
+    "n": "a name",
+    "g": "names with commas",
+    "d": "seconds, 0 or more",
+    "j": "seconds, which may be below 0",
+    "r": "a rate from 0.1 to 10",
+}
+_RANGES = {"d": (0.0, 1e6), "j": (-1e9, 1e9), "r": (0.1, 10.0)}
+
+
+def _fits(kind: str, argument: str) -> bool:
+    if kind not in _RANGES:
+        return bool(argument) and not re.search(r"[\s;]", argument) and (kind == "g" or "," not in argument)
+    lowest, highest = _RANGES[kind]
     try:
-        float(text)
+        return lowest <= float(argument) <= highest
     except ValueError:
         return False
-    return True
 
 
-# ---- drawing: every drawer undoes by the end what it does
+def _restart(world: World, name: str) -> None:
+    """It may find nobody to join, as others may be down or cut off: it goes on trying, as a supervisor would."""
+    node = world.nodes[name]
+    if node.is_down:
+        world.background(node.start_until_joined(), f"restart of {name}")
 
 
-def _span(random: Random, seconds: float) -> tuple[float, float]:
-    """Two moments, in order, in the first nine tenths of the time."""
-    first, second = sorted(round(random.uniform(0, 0.9 * seconds), 3) for _ in range(2))
-    return first, second
+def _slow(world: World, name: str, cost_s: str) -> None:
+    world.nodes[name].machine.callback_s = float(cost_s)
 
 
-def _some(random: Random, names: Sequence[str]) -> list[str]:
-    return random.sample(names, random.randint(1, max(1, len(names) // 2))) if names else []
+def _skew(world: World, name: str, jump_s: str) -> None:
+    world.nodes[name].machine.clock.wall_offset_s += float(jump_s)
 
 
-def _draw_outages(random: Random, names: Sequence[str], fallible: Sequence[str], seconds: float) -> list[Fault]:
-    faults = []
-    for name in _some(random, fallible):
-        down, up = _span(random, seconds)
-        faults += [Fault(down, random.choice(["crash", "wipe"]), (name,)), Fault(up, "restart", (name,))]
-    return faults
-
-
-def _draw_pauses(random: Random, names: Sequence[str], fallible: Sequence[str], seconds: float) -> list[Fault]:
-    faults = []
-    for name in _some(random, fallible):
-        start, stop = _span(random, seconds)
-        faults += [Fault(start, "pause", (name,)), Fault(stop, "resume", (name,))]
-    return faults
-
-
-def _draw_cuts(random: Random, names: Sequence[str], fallible: Sequence[str], seconds: float) -> list[Fault]:
-    if len(names) < 2:
-        return []
-    start, stop = _span(random, seconds)
-    side = sorted(_some(random, names))
-    groups = (",".join(side), ",".join(name for name in names if name not in side))
-    return [Fault(start, random.choice(["cut", "oneway"]), groups), Fault(stop, "mend", groups)]
-
-
-def _draw_swizzle(random: Random, names: Sequence[str], fallible: Sequence[str], seconds: float) -> list[Fault]:
-    """Clog some machines one after the other, then unclog them in another order."""
-    chosen = _some(random, names)
-    middle = round(random.uniform(0.3, 0.6) * seconds, 3)
-    clogged = sorted(round(random.uniform(0, middle), 3) for _ in chosen)
-    unclogged = sorted(round(random.uniform(middle, 0.9 * seconds), 3) for _ in chosen)
-    again = random.sample(chosen, len(chosen))
-    return [Fault(at, "clog", (name,)) for at, name in zip(clogged, chosen, strict=True)] + [
-        Fault(at, "unclog", (name,)) for at, name in zip(unclogged, again, strict=True)
-    ]
-
-
-def _draw_slowness(random: Random, names: Sequence[str], fallible: Sequence[str], seconds: float) -> list[Fault]:
-    faults = []
-    for name in _some(random, names):
-        start, stop = _span(random, seconds)
-        cost_s = round(random.uniform(0.0005, 0.005), 4)
-        faults += [Fault(start, "slow", (name, str(cost_s))), Fault(stop, "slow", (name, "0"))]
-        if random.random() < 0.5:
-            faults.append(Fault(start, "skew", (name, str(round(random.uniform(-60, 60), 1)))))
-    return faults
+_DEEDS: dict[str, _Deed] = {
+    "crash": _Deed("n", lambda world, name: world.nodes[name].crash()),
+    "wipe": _Deed("n", lambda world, name: world.nodes[name].crash(keep_disk=False)),
+    "restart": _Deed("n", _restart),
+    "pause": _Deed("n", lambda world, name: world.nodes[name].machine.pause()),
+    "resume": _Deed("n", lambda world, name: world.nodes[name].machine.resume()),
+    "cut": _Deed("gg", lambda world, one, other: world.network.cut(one, other)),
+    "oneway": _Deed("gg", lambda world, sources, to: world.network.cut(sources, to, both_ways=False)),
+    "mend": _Deed("gg", lambda world, one, other: world.network.mend(one, other)),
+    "heal": _Deed("", lambda world: world.network.heal()),
+    "clog": _Deed("n", lambda world, name: world.network.clog(name)),
+    "unclog": _Deed("n", lambda world, name: world.network.unclog(name)),
+    "slow": _Deed("nd", _slow),
+    "skew": _Deed("nj", _skew),
+    "rate": _Deed("nr", lambda world, name, rate: world.nodes[name].machine.set_clock_rate(float(rate))),
+}

@@ -1,17 +1,45 @@
 """What happens to a datagram between two machines: delay, loss, duplication, reordering, a narrow pipe.
 
-Loss in bursts is the Gilbert-Elliott model: a link is good or bad, and changes at random; a bad one loses most of what
-is sent. Bandwidth is a queue that drains at a fixed rate and drops what does not fit (tail drop).
+Delay is a constant and a random part, the jitter, drawn for each datagram alone: datagrams that leave closer together
+than the jitter may overtake one another; without jitter, and without `reorder`, they keep their order. Loss in bursts
+is the Gilbert-Elliott model: a link is good or bad, and changes at random; a bad one loses most of what is sent.
+Bandwidth is a queue that drains at a fixed rate and drops what does not fit (tail drop).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 from random import Random
 
 from guthi.errors import UsageError
 
-__all__ = ["Bursts", "Link", "LinkState"]
+__all__ = ["Bursts", "Jitter", "Link", "LinkState"]
+
+PARETO_SHAPE = 2.5
+MOST_JITTERS = 100.0
+
+
+class Jitter(Enum):
+    """How the random part of the delay is spread; the mean is half of `jitter_s` in each."""
+
+    UNIFORM = "uniform"  # from 0 to jitter_s
+    EXPONENTIAL = "exponential"  # mostly short, sometimes several times as long
+    PARETO = "pareto"  # a heavy tail: now and then a hundred times as long
+
+    def draw(self, random: Random) -> float:
+        """A multiple of `jitter_s`."""
+        return _DRAWS[self](random)
+
+
+_DRAWS: dict[Jitter, Callable[[Random], float]] = {
+    Jitter.UNIFORM: lambda random: random.random(),
+    Jitter.EXPONENTIAL: lambda random: min(random.expovariate(2.0), MOST_JITTERS),
+    Jitter.PARETO: lambda random: min((random.paretovariate(PARETO_SHAPE) - 1) * (PARETO_SHAPE - 1) / 2, MOST_JITTERS),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +50,22 @@ class Bursts:
     leave: float = 0.3
     loss: float = 0.8
 
+    def __post_init__(self) -> None:
+        _check_chances(self, "enter", "leave", "loss")
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """One direction between two machines. Times in seconds, sizes in bytes, chances from 0 to 1.
 
-    A datagram takes `latency_s` plus up to `jitter_s`, evenly spread; with chance `tail` it takes up to ten times the
-    jitter more. With chance `reorder` it is held back by `reorder_s` more, so that later ones
-    overtake it. `bandwidth_bytes_s` None: no limit. Datagrams over `mtu_bytes` are dropped.
+    A datagram takes `latency_s` and a jitter that is spread as `jitter` says. With chance `reorder` it is held back by
+    up to `reorder_s` more, so that later ones overtake it. `bandwidth_bytes_s` None: no limit. Datagrams over
+    `mtu_bytes` are dropped.
     """
 
     latency_s: float = 0.0005
     jitter_s: float = 0.001
-    tail: float = 0.0
+    jitter: Jitter = Jitter.UNIFORM
     loss: float = 0.0
     bursts: Bursts | None = None
     duplicate: float = 0.0
@@ -45,24 +76,31 @@ class Link:
     mtu_bytes: int = 65_507
 
     def __post_init__(self) -> None:
-        for name in ("tail", "loss", "duplicate", "reorder"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UsageError(f"{name} is a chance, from 0 to 1, not {getattr(self, name)}")
+        _check_chances(self, "loss", "duplicate", "reorder")
         for name in ("latency_s", "jitter_s", "reorder_s"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name} is a time in seconds, 0 or more, not {getattr(self, name)}")
-        if self.bandwidth_bytes_s is not None and self.bandwidth_bytes_s <= 0:
+        for name in ("queue_bytes", "mtu_bytes"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"{name} is a size in bytes, above 0, not {getattr(self, name)}")
+        if self.bandwidth_bytes_s is not None and not self.bandwidth_bytes_s > 0:
             raise UsageError("bandwidth_bytes_s must be above 0; None is without limit")
+
+
+def _check_chances(owner: object, *names: str) -> None:
+    for name in names:
+        if not 0.0 <= getattr(owner, name) <= 1.0:
+            raise UsageError(f"{name} is a chance, from 0 to 1, not {getattr(owner, name)}")
 
 
 @dataclass(slots=True)
 class LinkState:
-    """A link at work: what it remembers from one datagram to the next."""
+    """A link at work: what it remembers from one datagram to the next; it counts what it drops in `dropped`."""
 
     link: Link
+    dropped: Counter[str]
     in_burst: bool = False
     drains_at: float = 0.0  # when the queue of a narrow link will be empty
-    dropped: dict[str, int] = field(default_factory=dict)
 
     def arrivals(self, size_bytes: int, now: float, random: Random) -> list[float]:
         """When copies of a datagram that is sent now arrive: mostly one, none if it is lost, two if it is doubled."""
@@ -78,7 +116,7 @@ class LinkState:
         return [now + queued_s + self._delay_s(random) for _ in range(copies)]
 
     def _drop(self, cause: str) -> list[float]:
-        self.dropped[cause] = self.dropped.get(cause, 0) + 1
+        self.dropped[cause] += 1
         return []
 
     def _queue(self, size_bytes: int, now: float) -> float | None:
@@ -104,9 +142,7 @@ class LinkState:
 
     def _delay_s(self, random: Random) -> float:
         link = self.link
-        delay_s = link.latency_s + link.jitter_s * random.random()
-        if link.tail and random.random() < link.tail:
-            delay_s += 10 * link.jitter_s * random.random()
+        delay_s = link.latency_s + (link.jitter_s * link.jitter.draw(random) if link.jitter_s else 0.0)
         if link.reorder and random.random() < link.reorder:
             delay_s += link.reorder_s * random.random()
         return delay_s

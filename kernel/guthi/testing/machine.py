@@ -1,128 +1,36 @@
-"""A simulated machine: it implements the kernel's Host port, has a processor, a clock and a disk of its own, and can
+"""A simulated machine: it implements the kernel's Host port, has a processor, clocks and a disk of its own, and can
 crash, restart, pause and be slow."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from contextvars import Context
-from enum import Enum, auto
+from concurrent.futures import Executor
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from guthi.api import Address, Buffer, DatagramReceiver
-from guthi.errors import AddressUnavailable, UsageError
-from guthi.testing.loop import PROCESSOR, VirtualLoop
+from guthi.errors import AddressUnavailable
+from guthi.testing.clock import MachineClock
+from guthi.testing.executor import SimulatedExecutor
+from guthi.testing.loop import VirtualLoop
+from guthi.testing.processor import Power, Processor
 
 if TYPE_CHECKING:
     from guthi.testing.network import SimulatedNetwork
 
-__all__ = ["Power", "SimulatedExecutor", "SimulatedMachine", "SimulatedPort"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
+__all__ = ["SimulatedMachine", "SimulatedPort"]
 
 FIRST_EPHEMERAL_PORT = 49152
-MOST_AWAITS_IN_FINALLY = 100
-_OUTSIDE = Context()  # empty: for what belongs to no processor
-
-
-class Power(Enum):
-    """Whether a machine runs."""
-
-    ON = auto()
-    PAUSED = auto()
-    OFF = auto()
-
-
-class Processor:
-    """One life of a machine, from power-on to crash: callbacks of an earlier life never run in a later one."""
-
-    def __init__(self, machine: SimulatedMachine) -> None:
-        self._machine = machine
-        self.power = Power.ON
-        self._held: deque[Callable[[], object]] = deque()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._busy_until = 0.0
-        self.context = _OUTSIDE.copy()
-        self.context.run(PROCESSOR.set, self)
-
-    def local_time(self, now: float) -> float:
-        """The machine's own clock, which may run at a rate of its own."""
-        machine = self._machine
-        return machine.local_since + (now - machine.rate_since) * machine.clock_rate
-
-    def world_time(self, local: float) -> float:
-        """The inverse of `local_time`."""
-        machine = self._machine
-        return machine.rate_since + (local - machine.local_since) / machine.clock_rate
-
-    def is_free(self, now: float) -> bool:
-        """Whether a callback may run now; a slow processor is then busy for the machine's `callback_s`."""
-        if self.power is not Power.ON or self._held or now < self._busy_until:
-            return False
-        self._busy_until = now + self._machine.callback_s
-        return True
-
-    def hold(self, run: Callable[[], object]) -> None:
-        """Keep a callback until the processor has time for it; a dead one forgets it."""
-        if self.power is Power.OFF:
-            return
-        self._held.append(run)
-        if self.power is Power.ON and len(self._held) == 1:
-            self._wake_at(self._busy_until)
-
-    def adopt(self, task: asyncio.Task[Any]) -> None:
-        """A task was created in this life; it is kept until it is done, even when the machine is dead."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard, context=_OUTSIDE.copy())
-
-    def bury(self) -> None:
-        """The world ends: let no task be finalized by chance, with a warning that it is pending."""
-        for task in list(self._tasks):
-            if not task.done():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                _close(task.get_coro())
-        self._tasks.clear()
-
-    def resume(self) -> None:
-        """Go on with what was held back."""
-        self.power = Power.ON
-        self._wake_at(max(self._machine.loop.now, self._busy_until))
-
-    def _wake_at(self, when: float) -> None:
-        self._machine.loop.call_at(when, self._run_held, context=_OUTSIDE.copy())
-
-    def _run_held(self) -> None:
-        now = self._machine.loop.now
-        if self.power is not Power.ON or not self._held:
-            return
-        if now < self._busy_until:
-            self._wake_at(self._busy_until)
-            return
-        self._busy_until = now + self._machine.callback_s
-        self._held.popleft()()
-        if self._held:
-            self._wake_at(self._busy_until)
-
-
-def _close(work: Any) -> None:
-    """End a coroutine that will never be resumed; its `finally` blocks find a dead machine and change nothing."""
-    for _ in range(MOST_AWAITS_IN_FINALLY):
-        try:
-            work.close()
-        except BaseException:  # noqa: BLE001 - what a dead coroutine says is nobody's business
-            continue
-        return
+RECEIVE_BUFFER_BYTES = 4 << 20
 
 
 class SimulatedMachine:
-    """A machine of a simulated network. `clock_rate` 1.01 is a clock that gains one per cent; `wall_offset_s` shifts
-    the wall clock; `callback_s` is what each callback costs on its processor; `call_s` what a call in an executor
-    takes."""
+    """A machine of a simulated network.
+
+    `clock` can gain, lose and jump; `callback_s` is what each callback costs on its processor, `call_s` what a call in
+    an executor takes; `path_bytes` is the largest datagram that it sends, and `receive_buffer_bytes` what its ports
+    hold of datagrams that the processor has had no time for.
+    """
 
     def __init__(
         self, name: str, ip: str, loop: VirtualLoop, network: SimulatedNetwork, random: Random, disk: Path
@@ -130,13 +38,12 @@ class SimulatedMachine:
         self._name, self.ip, self.loop, self._network = name, ip, loop, network
         self._random = random
         self.disk = disk
-        self.clock_rate = 1.0
-        self.rate_since = self.local_since = 0.0  # when the rate was last changed, on the world's clock and on our own
-        self.wall_offset_s = 0.0
+        self.clock = MachineClock()
         self.callback_s = 0.0
         self.call_s = 0.001
+        self.path_bytes = 1200
+        self.receive_buffer_bytes = RECEIVE_BUFFER_BYTES
         self.processor = Processor(self)
-        self._past_lives: list[Processor] = []
         self._ports: dict[int, SimulatedPort] = {}
         self._next_port = FIRST_EPHEMERAL_PORT
 
@@ -154,9 +61,7 @@ class SimulatedMachine:
 
     def crash(self) -> None:
         """Lose power: nothing that runs here runs on, nothing is said."""
-        if self.processor.power is not Power.OFF:
-            self.processor.power = Power.OFF
-            self._past_lives.append(self.processor)
+        self.processor.die()
         self._ports.clear()
 
     def boot(self) -> None:
@@ -164,29 +69,17 @@ class SimulatedMachine:
         if self.power is Power.OFF:
             self.processor = Processor(self)
 
-    def bury(self) -> None:
-        """The world ends."""
-        self.crash()
-        for life in self._past_lives:
-            life.bury()
-
     def pause(self) -> None:
-        """Stand still, as under SIGSTOP; datagrams are kept, timers come late."""
-        if self.power is Power.ON:
-            self.processor.power = Power.PAUSED
+        """Stand still, as under SIGSTOP: datagrams are kept while the receive buffer holds them, timers come late."""
+        self.processor.pause()
 
     def resume(self) -> None:
         """Go on."""
-        if self.power is Power.PAUSED:
-            self.processor.resume()
+        self.processor.resume()
 
     def set_clock_rate(self, rate: float) -> None:
-        """Let the clock gain or lose from now on; timers that are already set keep their moment."""
-        if rate <= 0:
-            raise UsageError(f"a clock runs at a rate above 0, not {rate}")
-        now = self.loop.now
-        self.local_since, self.rate_since = self.processor.local_time(now), now
-        self.clock_rate = rate
+        """Let the machine's clock gain or lose from now on; 1.01 gains one per cent."""
+        self.clock.set_rate(rate, self.loop.now)
 
     # ---- the Host port
 
@@ -209,13 +102,12 @@ class SimulatedMachine:
         """Nothing is received there any more."""
         self._ports.pop(number, None)
 
-    def deliver(self, datagram: bytes, source: Address, number: int) -> bool:
-        """A datagram arrives from the network; False if nobody listens."""
+    def deliver(self, datagram: bytes, source: Address, number: int) -> str | None:
+        """A datagram arrives from the network; returns why it is dropped, None if it is not."""
         port = self._ports.get(number)
-        if port is None or self.power is Power.OFF:
-            return False
-        self.processor.context.run(self.loop.call_soon, port.receive, datagram, source)
-        return True
+        if port is None:
+            return "nobody listens"
+        return port.deliver(datagram, source)
 
     async def resolve(self, address: Address) -> list[Address]:
         """Names of machines are host names."""
@@ -231,7 +123,7 @@ class SimulatedMachine:
 
     def wall_time_s(self) -> float:
         """The world's time on this machine's wall clock; worlds begin on the first of January 2030."""
-        return 1_893_456_000.0 + self.processor.local_time(self.loop.now) + self.wall_offset_s
+        return self.clock.wall_time_s(self.loop.now)
 
     def thread_executor(self, name: str, workers: int) -> Executor:
         """Workers that take virtual time."""
@@ -243,13 +135,15 @@ class SimulatedMachine:
 
 
 class SimulatedPort:
-    """A datagram port of a simulated machine."""
+    """A datagram port of a simulated machine; it belongs to the life of the machine in which it was opened."""
 
     def __init__(
         self, machine: SimulatedMachine, network: SimulatedNetwork, address: Address, receiver: DatagramReceiver
     ) -> None:
         self._machine, self._network, self._address, self._receiver = machine, network, address, receiver
         self._processor = machine.processor
+        self._buffered_bytes = 0
+        self._is_open = True
 
     @property
     def local_address(self) -> Address:
@@ -257,65 +151,30 @@ class SimulatedPort:
         return self._address
 
     def max_datagram_bytes(self, destination: Address) -> int:
-        """What the path there takes."""
-        return self._network.path_bytes(self._machine.name, destination)
+        """What the path there takes, as a host that knew its route would say."""
+        return min(self._network.path_bytes(self._machine.name, destination), self._machine.path_bytes)
 
     def send(self, datagram: Buffer, destination: Address) -> None:
-        """Send, if the machine still lives the life in which the port was opened."""
-        if self._processor is self._machine.processor and self._processor.power is not Power.OFF:
+        """Send, unless the machine has crashed since."""
+        if self._is_open and self._processor.power is not Power.OFF:
             self._network.send(self._machine.name, self._address, destination, bytes(datagram))
 
     def close(self) -> None:
-        """Release the port."""
-        if self._processor is self._machine.processor:
+        """Release the port; what is buffered is lost."""
+        if self._is_open and self._processor is self._machine.processor:
             self._machine.close_port(self._address.port)
+        self._is_open = False
 
-    def receive(self, datagram: bytes, source: Address) -> None:
-        """A datagram is here and the processor has time for it."""
-        self._receiver.datagram_received(datagram, source)
-        self._receiver.turn_ended()
+    def deliver(self, datagram: bytes, source: Address) -> str | None:
+        """Buffer a datagram until the processor has time for it; returns why it is dropped, None if it is not."""
+        if self._buffered_bytes + len(datagram) > self._machine.receive_buffer_bytes:
+            return "receive buffer full"
+        self._buffered_bytes += len(datagram)
+        self._machine.loop.call_soon(self._receive, datagram, source, context=self._processor.context.copy())
+        return None
 
-
-class SimulatedExecutor(Executor):
-    """Runs calls one after the other on `workers` workers; each takes the machine's `call_s` of virtual time.
-
-    The function itself runs at the end of that time, in no time at all.
-    """
-
-    def __init__(self, machine: SimulatedMachine, workers: int) -> None:
-        self._machine, self._workers = machine, workers
-        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
-        self._running = 0
-        self._closed = False
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """As concurrent.futures has it."""
-        if self._closed:
-            raise RuntimeError("cannot schedule new futures after shutdown")
-        future: Future[T] = Future()
-        self._waiting.append((future, lambda: fn(*args, **kwargs)))
-        self._start()
-        return future
-
-    def _start(self) -> None:
-        while self._waiting and self._running < self._workers:
-            future, call = self._waiting.popleft()
-            if future.set_running_or_notify_cancel():
-                self._running += 1
-                self._machine.loop.call_later(self._machine.call_s, self._finish, future, call)
-
-    def _finish(self, future: Future[Any], call: Callable[[], Any]) -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - as an executor does: it is the waiter's to see
-            future.set_exception(error)
-        self._running -= 1
-        self._start()
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take nothing more; nothing is ever waited for, because waiting would stop the world."""
-        self._closed = True
-        if cancel_futures:
-            for future, _ in self._waiting:
-                future.cancel()
-            self._waiting.clear()
+    def _receive(self, datagram: bytes, source: Address) -> None:
+        self._buffered_bytes -= len(datagram)
+        if self._is_open:
+            self._receiver.datagram_received(datagram, source)
+            self._receiver.turn_ended()

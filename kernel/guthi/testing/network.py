@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from contextvars import Context
+from dataclasses import replace
 from random import Random
 
 from guthi.api import Address
@@ -15,6 +15,10 @@ from guthi.testing.machine import SimulatedMachine
 from guthi.testing.trace import Trace
 
 __all__ = ["SimulatedNetwork"]
+
+CLOG_LATENCY_S = 0.5
+CLOG_LOSS = 0.3
+INTERNET_BYTES = 1200  # what passes everywhere; said of addresses that no machine has
 
 
 class SimulatedNetwork:
@@ -27,8 +31,8 @@ class SimulatedNetwork:
         self._by_ip: dict[str, SimulatedMachine] = {}
         self._special: dict[tuple[str, str], Link] = {}
         self._states: dict[tuple[str, str], LinkState] = {}
+        self._clogged: set[str] = set()
         self._cut: set[tuple[str, str]] = set()
-        self._context = Context()  # deliveries belong to no machine until the receiver's processor takes them
         self.sent_datagrams: Counter[str] = Counter()
         self.sent_bytes: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
@@ -36,7 +40,7 @@ class SimulatedNetwork:
     # ---- machines
 
     def add(self, machine: SimulatedMachine) -> None:
-        """Plug a machine in."""
+        """Plug a machine in; its name and its address must be new."""
         self._machines[machine.name] = machine
         self._by_ip[machine.ip] = machine
 
@@ -55,7 +59,11 @@ class SimulatedNetwork:
     # ---- links
 
     def set_link(self, link: Link, sources: Iterable[str] | None = None, to: Iterable[str] | None = None) -> None:
-        """Change the links from `sources` to `to`; None is all machines. Both directions are to be set one by one."""
+        """Change the links from `sources` to `to`; None is all machines. Both directions are to be set one by one.
+
+        Without `sources` and `to` it becomes every link, also of machines to come, and forgets the special ones. Cuts
+        and clogs stay. What is under way arrives as it would have.
+        """
         if sources is None and to is None:
             self._link = link
             self._special.clear()
@@ -75,13 +83,34 @@ class SimulatedNetwork:
                 self._states.pop((source, destination), None)
 
     def link(self, source: str, destination: str) -> Link:
-        """The link from one machine to another."""
+        """The link from one machine to another as it was set, without clogs."""
         return self._special.get((source, destination), self._link)
 
+    def clog(self, name: str) -> None:
+        """Let all links of a machine, in both directions, be slow and lossy besides what they are."""
+        self._set_clogged(name, True)
+
+    def unclog(self, name: str) -> None:
+        """Undo `clog`."""
+        self._set_clogged(name, False)
+
+    def _set_clogged(self, name: str, clogged: bool) -> None:
+        self._known(name)
+        (self._clogged.add if clogged else self._clogged.discard)(name)
+        for pair in [pair for pair in self._states if name in pair]:
+            del self._states[pair]
+
+    def _working_link(self, source: str, destination: str) -> Link:
+        link = self.link(source, destination)
+        clogs = (source in self._clogged) + (destination in self._clogged)
+        if not clogs or source == destination:
+            return link
+        return replace(link, latency_s=link.latency_s + clogs * CLOG_LATENCY_S, loss=max(link.loss, CLOG_LOSS))
+
     def path_bytes(self, source: str, destination: Address) -> int:
-        """The largest datagram that the path takes, as a host that knew its route would say."""
+        """The largest datagram that the link takes."""
         machine = self._by_ip.get(destination.host)
-        return min(self.link(source, machine.name).mtu_bytes, 1200) if machine is not None else 1200
+        return self.link(source, machine.name).mtu_bytes if machine is not None else INTERNET_BYTES
 
     # ---- partitions
 
@@ -141,10 +170,12 @@ class SimulatedNetwork:
             return
         state = self._states.get(pair)
         if state is None:
-            state = self._states[pair] = LinkState(self.link(*pair))
-        for arrival in state.arrivals(len(datagram), self._loop.now, self._random):
-            self._loop.call_at(
-                arrival, self._arrive, pair, machine, datagram, source_address, destination.port, context=self._context
+            state = self._states[pair] = LinkState(self._working_link(*pair), self.dropped)
+        loop = self._loop
+        for arrival in state.arrivals(len(datagram), loop.now, self._random):
+            # The delivery belongs to no machine until the receiver's processor takes it.
+            loop.call_at(
+                arrival, self._arrive, pair, machine, datagram, source_address, destination.port, context=loop.outside
             )
 
     def _arrive(
@@ -152,7 +183,9 @@ class SimulatedNetwork:
     ) -> None:
         if pair in self._cut:
             self.dropped["cut"] += 1
-        elif machine.deliver(datagram, source, port):
+            return
+        refusal = machine.deliver(datagram, source, port)
+        if refusal is None:
             self._trace.datagram(self._loop.now, pair[0], pair[1], datagram)
         else:
-            self.dropped["nobody listens"] += 1
+            self.dropped[refusal] += 1

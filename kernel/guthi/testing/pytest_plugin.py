@@ -14,6 +14,7 @@ always see many says so: `@pytest.mark.guthi_seeds(200)`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 import pytest
@@ -23,18 +24,27 @@ from guthi.testing.world import World
 __all__: list[str] = []
 
 WORLD = pytest.StashKey[World]()
-EVENTS_SHOWN = 30
+LINES_SHOWN = 30
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of the sweep."""
     group = parser.getgroup("guthi")
-    group.addoption("--guthi-seeds", type=int, metavar="N", help="run each test with a `world` for seeds 0 to N-1")
+    group.addoption("--guthi-seeds", type=_count, metavar="N", help="run each test with a `world` for seeds 0 to N-1")
     group.addoption("--guthi-seed", type=int, metavar="SEED", help="run each test with a `world` for this seed only")
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError
+    return count
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """The marker."""
+    if config.getoption("--guthi-seed") is not None and config.getoption("--guthi-seeds") is not None:
+        raise pytest.UsageError("--guthi-seeds is for many seeds and --guthi-seed for one; give one of the two")
     config.addinivalue_line(
         "markers", "guthi_seeds(n): run the test with n seeds unless the command line says otherwise"
     )
@@ -71,12 +81,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _explanation(item: pytest.Item, made: World) -> str:
-    name = item.nodeid.partition("[")[0]
-    events = [f"  {when:10.4f} s  {what}" for when, what in list(made.trace.events)[-EVENTS_SHOWN:]]
+    events = [f"  {when:10.4f} s  {what}" for when, what in list(made.trace.events)[-LINES_SHOWN:]]
     lines = [
-        f"seed {made.seed}; replay: pytest '{name}' --guthi-seed {made.seed}",
+        f"seed {made.seed}; replay: pytest {shlex.quote(item.nodeid)} --guthi-seed {made.seed}",
         f"faults: {made.schedule}" if made.schedule else "no fault schedule",
         f"the last events before {made.now:.4f} s (trace {made.trace.digest}):",
         *events,
     ]
+    if made.journal.lines:
+        lines += ["the last log lines:", *(f"  {line}" for line in list(made.journal.lines)[-LINES_SHOWN:])]
     return "\n".join(lines)

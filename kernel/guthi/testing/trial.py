@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import guthi.hooks
-from guthi.api import NodeId
 from guthi.config import Config
 from guthi.errors import UsageError
 from guthi.members import Member
-from guthi.node import Node
 from guthi.plugins import NoConfig, Plugin
 from guthi.testing.faults import Schedule
 from guthi.testing.links import Link
+from guthi.testing.processor import Power
 from guthi.testing.world import World
 
 __all__ = ["Outcome", "Trial"]
@@ -28,7 +28,7 @@ class Outcome:
     """What a trial showed. Rates are means over all nodes and the whole time.
 
     `complete_s` is when every node first knew every node (None: never), a verdict is a node being held for suspect or
-    failed by another; it is true when the node was down at that moment.
+    failed by another; it is true when the node was down or paused at that moment.
     """
 
     nodes: int
@@ -45,27 +45,51 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Census:
-    """Who knows how many, counted as it happens: asking a thousand nodes a thousand times would cost too much."""
+    """Who knows how many, counted as it happens: asking a thousand nodes a thousand times would cost too much.
+
+    The count is right as long as nobody starts twice; from then on, when it says that all know all, they are asked.
+    """
 
     world: World
     wanted: int
-    known: dict[NodeId, int] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
     total: int = 0
+    starts: int = 0
+    asked_at: float = -math.inf
     complete_s: float | None = None
     verdicts_true: int = 0
     verdicts_false: int = 0
 
-    def changed(self, node: Node, by: int) -> None:
+    def started(self, name: str) -> None:
+        """A node begins to live, and knows nobody."""
+        self.starts += 1
+        self.total -= self.known.get(name, 0)
+        self.known[name] = 0
+
+    def changed(self, name: str, by: int) -> None:
         """A node knows one more, or one less."""
-        self.known[node.id] = self.known.get(node.id, 0) + by
+        self.known[name] += by
         self.total += by
-        if self.complete_s is None and self.total == self.wanted * (self.wanted - 1):
+        self.look()
+
+    def look(self) -> None:
+        """Note the moment if all know all."""
+        if self.complete_s is not None or self.total < self.wanted * (self.wanted - 1):
+            return
+        if self.starts == self.wanted or self._all_say_so():
             self.complete_s = self.world.now
+
+    def _all_say_so(self) -> bool:
+        if self.world.now - self.asked_at < STEP_S:
+            return False
+        self.asked_at = self.world.now
+        return len(self.world.running()) == self.wanted and self.world.is_connected()
 
     def verdict(self, member: Member) -> None:
         """A node holds a member for suspect or failed."""
         accused = self.world.nodes.get(member.name)
-        if accused is not None and accused.runs and accused.node.id == member.id:
+        runs = accused is not None and accused.runs and accused.machine.power is Power.ON
+        if accused is not None and runs and accused.node.id == member.id:
             self.verdicts_false += 1
         else:
             self.verdicts_true += 1
@@ -109,13 +133,14 @@ class Trial:
             join = [first] if config.node.name != first else []
             world.add_configured(config, join=join, plugins=[observer], disk=False)
         for node in world.nodes.values():
-            world.background(node.start_until_joined())
+            world.background(node.start_until_joined(), f"start of {node.name}")
         if self.faults == "swarm":
             world.swarm(self.seconds, spare=[first])
         elif self.faults is not None:
             world.play(self.faults)
         while world.now < self.seconds:
             await asyncio.sleep(min(STEP_S, self.seconds - world.now))
+            census.look()
             on_progress(world.now)
 
 
@@ -127,15 +152,15 @@ def _observer(census: _Census) -> type[Plugin]:
         Config = NoConfig
 
         async def run(self, stack: AsyncExitStack) -> None:
-            pass
+            census.started(self.node.name)
 
         @guthi.hooks.hookimpl
         def member_joined(self, member: Member) -> None:
-            census.changed(self.node, 1)
+            census.changed(self.node.name, 1)
 
         @guthi.hooks.hookimpl
         def member_left(self, member: Member) -> None:
-            census.changed(self.node, -1)
+            census.changed(self.node.name, -1)
 
         @guthi.hooks.hookimpl
         def member_suspected(self, member: Member) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from guthi import PeerLost
 from guthi.testing import Link, World, simulated
 
 NAMES = ["alice", "bob", "carol", "dave", "erin"]
@@ -23,3 +24,20 @@ async def test_a_network_is_whole_again_after_any_faults(world):
         await world.start(name, join=["alice"], **FAST)
     await world.swarm(20.0, spare=["alice"])
     await world.until(world.is_connected, within=60.0)
+
+
+@simulated
+async def test_a_restart_is_noticed_by_whoever_still_uses_the_old_session(world):
+    alice = await world.start("alice")
+    bob = await world.start("bob", join=["alice"])
+    alice.node.handle("greet", lambda incoming: "hello")
+    bob.node.handle("greet", lambda incoming: "hello")
+    assert await alice.node.request("bob", "greet", None) == "hello"
+    bob.crash()
+    await bob.restart()
+    bob.node.handle("greet", lambda incoming: "hello again")
+    started_at = world.now
+    with pytest.raises(PeerLost, match="restart"):
+        await alice.node.request("bob", "greet", None)
+    assert await alice.node.request("bob", "greet", None) == "hello again"
+    assert world.now - started_at < 0.1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -32,6 +33,14 @@ class Network:
         node = await self.node(name, zone=zone, role=role, **rpc)
         return node.require(RPC)
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until it is so."""
+        for _ in range(4000):
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+        pytest.fail("it never came to be so")
+
     async def stop(self, name: str) -> None:
         """Let a node leave."""
         await self.nodes.pop(name).__aexit__(None, None, None)
@@ -48,3 +57,13 @@ async def network() -> AsyncIterator[Network]:
 async def _stop_all(world: Network) -> None:
     for name in list(world.nodes):
         await world.stop(name)
+
+
+@pytest.fixture
+async def alice(network: Network) -> Rpc:
+    return await network.rpc("alice", zone="here")
+
+
+@pytest.fixture
+async def bob(network: Network, alice: Rpc) -> Rpc:
+    return await network.rpc("bob", zone="there")

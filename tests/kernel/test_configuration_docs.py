@@ -1,0 +1,92 @@
+"""docs/configuration.md against the dataclasses: every key, its type and its default, and none that does not exist."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import pytest
+
+from guthi import Address, Config, Duration, Size
+from guthi.cluster import _ClusterTable
+from guthi.config import read_table
+from guthi_mandelbrot import MandelbrotPlugin
+from guthi_rpc import RpcPlugin
+
+PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+TABLES: dict[str, type] = {
+    **{name: type(getattr(Config(), name)) for name in ("node", "security", "transport", "gossip")},
+    "plugins.rpc": RpcPlugin.Config,
+    "plugins.mandelbrot": MandelbrotPlugin.Config,
+    "cluster": _ClusterTable,
+}
+ONE, SEVERAL = 0, 1
+WORDS: dict[Any, tuple[str, str]] = {
+    str: ("text", "texts"),
+    int: ("whole number", "whole numbers"),
+    Path: ("path", "paths"),
+    Address: ("address", "addresses"),
+    Duration: ("duration", "durations"),
+    Size: ("size", "sizes"),
+}
+
+
+class Row(NamedTuple):
+    key: str
+    type: str
+    default: str
+    meaning: str
+
+
+def rows_of(table: str) -> list[Row]:
+    """The rows under the table's heading."""
+    section = re.search(rf"^##+ \[{re.escape(table)}\]$(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert section is not None, f"docs/configuration.md has no heading [{table}]"
+    rows = [Row(*(cell.strip() for cell in line.strip("|").split(" | "))) for line in section[1].split("\n| `")[1:]]
+    return [row._replace(key=row.key.strip("`"), meaning=row.meaning.split("|")[0]) for row in rows]
+
+
+def type_in_words(annotation: Any) -> str:
+    if annotation in WORDS:
+        return WORDS[annotation][ONE]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is tuple:
+        return f"list of {WORDS[arguments[0]][SEVERAL] if arguments[0] in WORDS else 'tables'}"
+    if origin is Literal:
+        *most, last = [f'`"{choice}"`' for choice in arguments]
+        return f"{', '.join(most)} or {last}"
+    (only,) = (each for each in arguments if each is not type(None))  # X | None
+    return type_in_words(only)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_key_is_described(table: str) -> None:
+    described = [row.key for row in rows_of(table)]
+    assert described == [field.name for field in fields(TABLES[table])]
+    assert all(len(row.meaning) > 10 for row in rows_of(table))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_types_are_right(table: str) -> None:
+    annotations = get_type_hints(TABLES[table], include_extras=True)
+    assert {row.key: row.type for row in rows_of(table)} == {
+        row.key: type_in_words(annotations[row.key]) for row in rows_of(table)
+    }
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_defaults_are_right(table: str) -> None:
+    written = [f"{row.key} = {row.default.strip('`')}" for row in rows_of(table) if row.default != "none"]
+    defaults = TABLES[table]()
+    assert read_table(TABLES[table], tomllib.loads("\n".join(written)), table) == defaults
+    nones = [field.name for field in fields(TABLES[table]) if getattr(defaults, field.name) is None]
+    assert nones == [row.key for row in rows_of(table) if row.default == "none"]
+
+
+def test_no_table_is_missing() -> None:
+    headings = re.findall(r"^##+ \[([a-z.]+)\]$", PAGE, re.MULTILINE)
+    assert headings == list(TABLES)

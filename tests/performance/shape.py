@@ -1,0 +1,139 @@
+"""What a peer of the benchmark looks like: a server to start, a client to measure, and the work a client may offer.
+
+A client offers a work item by having its method; what it does not have is not measured. Blocking libraries block
+inside their coroutines, which costs them about 0.1 µs a call and lets one loop measure all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import cache
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "ARRAY_VALUES",
+    "BULK_BYTES",
+    "IN_FLIGHT",
+    "Adapter",
+    "Arrays",
+    "Bulk",
+    "Calls",
+    "Floats",
+    "Idles",
+    "InFlight",
+    "Maps",
+    "Missing",
+    "Pictures",
+    "Ready",
+    "in_tasks",
+    "payload",
+]
+
+IN_FLIGHT = 64
+BULK_BYTES = 64 << 20
+ARRAY_VALUES = 1_000_000  # float64: 8 MB
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+class Missing(Exception):
+    """The peer cannot be measured on this machine; the text says what it lacks."""
+
+
+class Ready(Protocol):
+    """What a server calls when it serves."""
+
+    def __call__(self, address: object, *further_pids: int) -> None:
+        """`address` goes to the clients as text; `further_pids` are processes that serve as well."""
+
+
+class Adapter(Protocol):
+    """One peer."""
+
+    async def serve(self, join: Sequence[str], ready: Ready) -> None:
+        """Serve until the process ends; `join` has the addresses of the servers that were started before."""
+
+    def client(self, addresses: Sequence[str]) -> AbstractAsyncContextManager[Any]:
+        """A connected client of these servers; raises Missing.
+
+        It may have `server_pids`, the processes that serve when it starts them itself.
+        """
+
+
+@runtime_checkable
+class Calls(Protocol):
+    """A small call, one at a time."""
+
+    async def add(self, a: int, b: int) -> int:
+        """The sum, computed by the server."""
+
+
+@runtime_checkable
+class InFlight(Protocol):
+    """Many small calls at a time."""
+
+    async def in_flight(self, calls: int) -> None:
+        """Call `add` that many times, IN_FLIGHT at any time, in this peer's own best way; check every answer."""
+
+
+@runtime_checkable
+class Bulk(Protocol):
+    """A large result."""
+
+    async def bulk(self, size_bytes: int) -> Any:
+        """What the server's `payload` gives, as anything that has a buffer."""
+
+
+@runtime_checkable
+class Arrays(Protocol):
+    """A large argument."""
+
+    async def array_sum(self, values: Floats) -> float:
+        """The sum of the array, computed by the server."""
+
+
+@runtime_checkable
+class Maps(Protocol):
+    """Many tiny tasks over two workers."""
+
+    async def map_add(self, items: int) -> int:
+        """The sum of `add(i, 1)` for every i below `items`."""
+
+
+@runtime_checkable
+class Pictures(Protocol):
+    """Real work over two workers."""
+
+    async def picture(self) -> Any:
+        """The escape times of `performance.picture.VIEW`."""
+
+
+@runtime_checkable
+class Idles(Protocol):
+    """Servers that have nothing to do."""
+
+    async def settle(self) -> None:
+        """Wait until the start is over."""
+
+
+@cache
+def payload(size_bytes: int) -> bytes:
+    """The same random bytes in every process: what compresses would flatter the peers that compress."""
+    return np.random.default_rng(size_bytes).bytes(size_bytes)
+
+
+async def in_tasks(add: Callable[[int, int], Awaitable[int]], calls: int) -> None:
+    """InFlight for peers with an asynchronous `add`: IN_FLIGHT tasks, each with one call at a time."""
+
+    async def worker(share: int) -> None:
+        for _ in range(share):
+            assert await add(1, 2) == 3
+
+    async with asyncio.TaskGroup() as group:
+        for index in range(IN_FLIGHT):
+            group.create_task(worker((calls + index) // IN_FLIGHT))

@@ -1,0 +1,137 @@
+"""Decides how each work item is measured, from within the client's process."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from performance.picture import expected_picture
+from performance.processes import processor_time_s
+from performance.shape import ARRAY_VALUES, Arrays, Bulk, Calls, Idles, InFlight, Maps, Pictures, payload
+
+__all__ = ["Trial", "measure"]
+
+WARM_CALLS = 200
+WARM_BYTES = 1 << 20
+MAP_ITEMS = 2000
+IDLE_S = 5.0
+
+Measures: TypeAlias = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One start of one peer: how long a stretch lasts, how large a bulk result is, and whose processor time counts."""
+
+    seconds: float
+    bulk_bytes: int
+    server_pids: tuple[int, ...]
+
+    def processor_s(self) -> float:
+        """Processor time of client and servers so far."""
+        return time.process_time() + sum(map(processor_time_s, self.server_pids))
+
+
+async def measure(client: object, trial: Trial) -> Measures:
+    """All that the client offers, one after another."""
+    measures: Measures = {}
+    for kind, work in _WORKS:
+        if isinstance(client, kind):
+            measures |= await work(client, trial)
+    return measures
+
+
+async def _calls(client: Calls, trial: Trial) -> Measures:
+    for _ in range(WARM_CALLS):
+        assert await client.add(1, 2) == 3
+    clock, times_s = time.perf_counter, []
+    end_at = clock() + trial.seconds
+    while (started_at := clock()) < end_at:
+        result = await client.add(1, 2)
+        times_s.append(clock() - started_at)
+        assert result == 3
+    return {"call_us": statistics.median(times_s) * 1e6}
+
+
+async def _in_flight(client: InFlight, trial: Trial) -> Measures:
+    await client.in_flight(WARM_CALLS)
+    calls = max(WARM_CALLS, int(WARM_CALLS * 3 * trial.seconds / await _seconds(client.in_flight(WARM_CALLS * 3))))
+    processor_before_s = trial.processor_s()
+    took_s = await _seconds(client.in_flight(calls))
+    processor_s = trial.processor_s() - processor_before_s
+    return {"in_flight_calls_s": calls / took_s, "in_flight_cpu_us": processor_s / calls * 1e6}
+
+
+async def _bulk(client: Bulk, trial: Trial) -> Measures:
+    assert bytes(memoryview(await client.bulk(WARM_BYTES))) == payload(WARM_BYTES)
+
+    async def fetch() -> None:
+        assert memoryview(await client.bulk(trial.bulk_bytes)).nbytes == trial.bulk_bytes
+
+    await fetch()
+    return {"bulk_mb_s": trial.bulk_bytes / 1e6 / await _median_s(fetch, trial.seconds, at_most=5)}
+
+
+async def _array_sum(client: Arrays, trial: Trial) -> Measures:
+    values = np.random.default_rng(1).random(ARRAY_VALUES)
+    total = float(values.sum())
+
+    async def send() -> None:
+        assert await client.array_sum(values) == total
+
+    await send()
+    return {"array_mb_s": values.nbytes / 1e6 / await _median_s(send, trial.seconds, at_most=15)}
+
+
+async def _map(client: Maps, _: Trial) -> Measures:
+    await client.map_add(MAP_ITEMS // 10)
+
+    async def whole() -> None:
+        assert await client.map_add(MAP_ITEMS) == MAP_ITEMS * (MAP_ITEMS + 1) // 2
+
+    return {"map_items_s": MAP_ITEMS / await _seconds(whole())}
+
+
+async def _picture(client: Pictures, trial: Trial) -> Measures:
+    assert np.array_equal(await client.picture(), expected_picture())
+    return {"picture_ms": await _median_s(client.picture, trial.seconds, at_most=3) * 1e3}
+
+
+async def _idle(client: Idles, trial: Trial) -> Measures:
+    await client.settle()
+    before_s = [processor_time_s(pid) for pid in trial.server_pids]
+    took_s = await _seconds(asyncio.sleep(IDLE_S))
+    shares = [
+        (processor_time_s(pid) - start_s) / took_s for pid, start_s in zip(trial.server_pids, before_s, strict=True)
+    ]
+    return {"idle_percent": statistics.mean(shares) * 100}
+
+
+async def _seconds(work: Awaitable[Any]) -> float:
+    started_at = time.perf_counter()
+    await work
+    return time.perf_counter() - started_at
+
+
+async def _median_s(work: Callable[[], Awaitable[Any]], seconds: float, at_most: int) -> float:
+    """The median of up to that many repetitions, none begun when `seconds` are over."""
+    times_s: list[float] = []
+    while len(times_s) < at_most and sum(times_s) < seconds:
+        times_s.append(await _seconds(work()))
+    return statistics.median(times_s)
+
+
+_WORKS: tuple[tuple[type, Callable[[Any, Trial], Awaitable[Measures]]], ...] = (
+    (Calls, _calls),
+    (InFlight, _in_flight),
+    (Bulk, _bulk),
+    (Arrays, _array_sum),
+    (Maps, _map),
+    (Pictures, _picture),
+    (Idles, _idle),
+)

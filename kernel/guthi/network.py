@@ -64,6 +64,7 @@ __all__ = ["Network"]
 SYNC_TOPIC = "guthi.sync"
 RECORDS_TOPIC = "guthi.records"
 SYNC_TIMEOUT_S = 10.0
+SYNC_RETRY_S = 0.25
 SEND_BUFFER_BYTES = 64 * 1024 * 1024  # beyond this, senders wait
 CLOSE_TIMEOUT_S = 2.0
 
@@ -149,6 +150,7 @@ class Network:
         is_first = len(others) < len(resolved)
         self.perform(self.membership.join(others, self._loop.time()))
         if not wanted or is_first:
+            self._joined.set()
             return
         try:
             async with asyncio.timeout(timeout_s):
@@ -344,7 +346,11 @@ class Network:
     # ---- syncs
 
     async def _sync(self, member: Member) -> None:
-        """Make both tables equal; if it fails, the next comparison makes up for it."""
+        """Make both tables equal; if it fails, the next comparison makes up for it, except for a node's first."""
+        while not await self._synced(member) and not self._joined.is_set():
+            await asyncio.sleep(SYNC_RETRY_S)
+
+    async def _synced(self, member: Member) -> bool:
         try:
             digest = self.membership.comparing.digest()
             answer = await self.requests.request(member.id, SYNC_TOPIC, digest, SYNC_TIMEOUT_S)
@@ -358,6 +364,8 @@ class Network:
                 await self.requests.request(member.id, RECORDS_TOPIC, records, SYNC_TIMEOUT_S)
         except GuthiError as error:
             log.info("no sync with %s: %s", member.name, error)
+            return False
+        return True
 
     def _answer_sync(self, incoming: Incoming) -> list[bytes]:
         return list(self.membership.comparing.answer(incoming.value))

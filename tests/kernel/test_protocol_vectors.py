@@ -119,9 +119,13 @@ async def test_a_client_by_the_book_calls_a_real_node() -> None:
         def talk() -> list[Any]:
             record = client.join()
             client.connect(record[6])
-            return [record[0], client.request("greet", "stranger"), client.request("no such topic", None)["class"]]
+            records, wanted = client.request("guthi.sync", b"")
+            names = {cbor2.loads(each)[0] for each in cbor2.loads(records)}
+            refusal = client.request("no such topic", None)["class"]
+            return [record[0], client.request("greet", "stranger"), refusal, names, wanted]
 
-        assert await asyncio.to_thread(talk) == ["alice", "hello stranger, this is alice", "UnknownTopic"]
+        answers = ["alice", "hello stranger, this is alice", "UnknownTopic", {"alice", "stranger"}, b""]
+        assert await asyncio.to_thread(talk) == answers
         stranger = node.member("stranger")
         assert (stranger.state, stranger.role) == (MemberState.ALIVE, Role.CLIENT)
         await asyncio.to_thread(client.close)

@@ -1,0 +1,56 @@
+"""The table of peers: what is measured, and in how many processes. One file beside this one for each family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from performance.shape import BULK_BYTES
+
+__all__ = ["PEERS", "Peer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """`adapter` is "family:name", `servers` how many processes serve, `package` what to ask for its version.
+
+    `starts_at_most` bounds how often a peer that takes long to start is started; `bulk_bytes` is less than the others'
+    64 MiB for a peer that would take many seconds.
+    """
+
+    title: str
+    adapter: str
+    package: str = ""
+    servers: int = 1
+    starts_at_most: int = 1000
+    bulk_bytes: int = BULK_BYTES
+
+    @property
+    def family(self) -> str:
+        """The file that it is in, and what PEERS= chooses."""
+        return self.adapter.partition(":")[0]
+
+
+PEERS = (
+    Peer("Guthi", "guthi:default", "guthi"),
+    Peer("Guthi, polling", "guthi:polling", "guthi"),
+    Peer("Guthi, 1,400-byte path", "guthi:narrow", "guthi"),
+    Peer("Guthi, four idle nodes", "guthi:idle", "guthi", servers=4, starts_at_most=2),
+    Peer("Guthi, two workers", "guthi:workers", "guthi", servers=2),
+    Peer("UDP floor", "udp:clear", "uvloop"),
+    Peer("UDP floor + AES-GCM", "udp:sealed", "cryptography"),
+    Peer("asyncio TCP", "tcp:tcp", "msgpack"),
+    Peer("asyncio TLS 1.3", "tcp:tls", "msgpack"),
+    Peer("raw TLS 1.3 socket", "tcp:raw"),
+    Peer("pyzmq REQ/REP", "zmq:request", "pyzmq"),
+    Peer("pyzmq DEALER/ROUTER", "zmq:dealer", "pyzmq"),
+    Peer("Pyro5", "pyro5:msgpack", "Pyro5"),
+    Peer("RPyC", "rpyc:default", "rpyc", bulk_bytes=8 << 20),
+    Peer("gRPC", "grpc:blocking", "grpcio"),
+    Peer("gRPC aio", "grpc:asyncio", "grpcio"),
+    Peer("NATS", "nats:broker", "nats-py"),
+    Peer("aioquic", "aioquic:bulk", "aioquic"),
+    Peer("Ray", "ray:actor", "ray", servers=0, starts_at_most=3),
+    Peer("Dask", "dask:actor", "distributed", servers=0, starts_at_most=3),
+    Peer("multiprocessing.Pool", "pool:pool", servers=0),
+    Peer("one process", "pool:alone", servers=0, starts_at_most=3),
+)

@@ -2,7 +2,7 @@
 
 A fence ```` ```python ```` is run; ```` ```python no-run ```` is not. With `title="NAME"` an example, in whatever
 language and run or not, is a file of that name, which later examples of the page find beside them. An example that
-defines tests is given to pytest, any other to Python with warnings as errors; `assert` in it is how it shows its result.
+defines tests is given to pytest, any other to Python with warnings as errors; it shows by `assert` what it gives.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Example:
     def command(self) -> list[str]:
         """How a reader would run it."""
         if re.search(r"^(async )?def test_", self.text, re.MULTILINE):
-            return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", self.file]
+            return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", self.file]
         return [sys.executable, "-W", "error", self.file]
 
 

@@ -48,7 +48,7 @@ PEERS = (
     Peer("gRPC", "grpc:blocking", "grpcio"),
     Peer("gRPC aio", "grpc:asyncio", "grpcio"),
     Peer("NATS", "nats:broker", "nats-py"),
-    Peer("aioquic", "aioquic:bulk", "aioquic"),
+    Peer("aioquic", "aioquic:bulk", "aioquic", bulk_bytes=16 << 20),
     Peer("Ray", "ray:actor", "ray", servers=0, starts_at_most=3),
     Peer("Dask", "dask:actor", "distributed", servers=0, starts_at_most=3),
     Peer("multiprocessing.Pool", "pool:pool", servers=0),

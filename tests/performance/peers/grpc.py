@@ -11,15 +11,11 @@ from typing import Any, cast
 
 import grpc
 import msgpack
-from performance.peers.service import FUNCTIONS, LARGEST_BYTES
+from performance.peers.service import FUNCTIONS
 from performance.shape import IN_FLIGHT, Floats, Ready, in_tasks
 
 METHOD = "/bench/call"
 OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
-
-
-def _unpack(raw: bytes) -> Any:
-    return msgpack.unpackb(raw, max_buffer_size=LARGEST_BYTES)
 
 
 def _respond(request: list[Any], _: object) -> Any:
@@ -32,7 +28,7 @@ async def _respond_later(request: list[Any], context: object) -> Any:
 
 
 def _handler(respond: Callable[..., Any]) -> grpc.GenericRpcHandler:
-    method = grpc.unary_unary_rpc_method_handler(respond, _unpack, msgpack.packb)
+    method = grpc.unary_unary_rpc_method_handler(respond, msgpack.unpackb, msgpack.packb)
     return grpc.method_handlers_generic_handler("bench", {"call": method})
 
 
@@ -78,7 +74,7 @@ class Blocking:
     async def client(self, addresses: Sequence[str]) -> AsyncIterator[BlockingClient]:
         """One channel."""
         with grpc.insecure_channel(f"127.0.0.1:{addresses[0]}", OPTIONS) as channel:
-            yield BlockingClient(channel.unary_unary(METHOD, msgpack.packb, _unpack))
+            yield BlockingClient(channel.unary_unary(METHOD, msgpack.packb, msgpack.unpackb))
 
 
 class AsyncioClient:
@@ -122,7 +118,7 @@ class Asyncio:
     async def client(self, addresses: Sequence[str]) -> AsyncIterator[AsyncioClient]:
         """One channel."""
         async with grpc.aio.insecure_channel(f"127.0.0.1:{addresses[0]}", OPTIONS) as channel:
-            yield AsyncioClient(channel.unary_unary(METHOD, msgpack.packb, _unpack))
+            yield AsyncioClient(channel.unary_unary(METHOD, msgpack.packb, msgpack.unpackb))
 
 
 ADAPTERS = {"blocking": Blocking(), "asyncio": Asyncio()}

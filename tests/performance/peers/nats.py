@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import msgpack
 import nats
-from performance.peers.service import FUNCTIONS, LARGEST_BYTES
+from performance.peers.service import FUNCTIONS
 from performance.shape import Floats, Missing, Ready, in_tasks
 
 SUBJECT = "bench"
@@ -75,7 +75,7 @@ class Nats:
             connection = await nats.connect(f"nats://127.0.0.1:{port}", max_reconnect_attempts=50, reconnect_time_wait=0.1)
 
         async def respond(message: Any) -> None:
-            name, *arguments = msgpack.unpackb(message.data, max_buffer_size=LARGEST_BYTES)
+            name, *arguments = msgpack.unpackb(message.data)
             result = FUNCTIONS[name](*arguments)
             await message.respond(result if isinstance(result, bytes) else msgpack.packb(result))
 

@@ -8,7 +8,6 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any, cast
 
 import Pyro5.api
-import Pyro5.config
 from performance.peers import service
 from performance.shape import IN_FLIGHT, Floats, Ready, payload
 

@@ -13,9 +13,7 @@ import msgpack
 import numpy as np
 from performance.shape import payload
 
-__all__ = ["FUNCTIONS", "LARGEST_BYTES", "add", "array_sum", "respond"]
-
-LARGEST_BYTES = 1 << 30
+__all__ = ["FUNCTIONS", "add", "array_sum", "respond"]
 
 
 def add(a: int, b: int) -> int:
@@ -35,6 +33,6 @@ FUNCTIONS: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
 
 def respond(request: bytes) -> bytes:
     """The packed `[number, result]`."""
-    number, name, *arguments = msgpack.unpackb(request, max_buffer_size=LARGEST_BYTES)
+    number, name, *arguments = msgpack.unpackb(request)
     packed: bytes = msgpack.packb((number, FUNCTIONS[name](*arguments)))
     return packed

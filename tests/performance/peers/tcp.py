@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import msgpack
 from performance.peers.certificate import client_context, server_context
-from performance.peers.service import LARGEST_BYTES, respond
+from performance.peers.service import respond
 from performance.shape import BULK_BYTES, Floats, Ready, in_tasks, payload
 
 _SIZE = struct.Struct("!I")
@@ -69,7 +69,7 @@ class Client:
         self.frames = Frames(self._on_frame)
 
     def _on_frame(self, frame: bytes, _: asyncio.Transport) -> None:
-        number, result = msgpack.unpackb(frame, max_buffer_size=LARGEST_BYTES)
+        number, result = msgpack.unpackb(frame)
         self._waiting.pop(number).set_result(result)
 
     def _call(self, name: str, argument: object, *more: object) -> asyncio.Future[Any]:

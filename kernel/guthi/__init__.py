@@ -2,7 +2,8 @@
 
 from guthi.api import Address, NodeId
 from guthi.blocking import BlockingNode, connect
-from guthi.config import Config, Duration, Size
+from guthi.configuration.config import Config
+from guthi.configuration.tables import Duration, Size
 from guthi.errors import (
     AddressUnavailable,
     ConfigError,
@@ -21,7 +22,7 @@ from guthi.errors import (
     UsageError,
 )
 from guthi.hooks import hookimpl, hookspec
-from guthi.members import Member, MemberState, Role
+from guthi.membership.members import Member, MemberState, Role
 from guthi.node import Node
 from guthi.plugins import Plugin
 from guthi.requests import Incoming

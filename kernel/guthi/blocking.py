@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from guthi.api import Address, NodeId
-from guthi.config import Config
+from guthi.configuration.config import Config
 from guthi.errors import NodeClosed
-from guthi.members import Member
+from guthi.membership.members import Member
 from guthi.node import Node
 from guthi.plugins import Plugin
 from guthi.requests import Handler

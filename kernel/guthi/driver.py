@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from guthi.api import Address, Buffer, Datagrams
-from guthi.endpoint import Endpoint, EndpointEvent
+from guthi.transport.endpoint import Endpoint, EndpointEvent
 
 __all__ = ["Driver", "Timed"]
 

@@ -15,7 +15,7 @@ import pluggy
 from guthi.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
-    from guthi.members import Member
+    from guthi.membership.members import Member
     from guthi.node import Node
 
 __all__ = ["HookBus", "KernelHooks", "hookimpl", "hookspec"]

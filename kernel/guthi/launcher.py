@@ -28,8 +28,8 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from guthi.api import Address
-from guthi.cluster import Cluster
-from guthi.config import Config
+from guthi.configuration.cluster import Cluster
+from guthi.configuration.config import Config
 from guthi.errors import ConfigError, GuthiError, UsageError
 
 __all__ = ["Command", "LaunchFailed", "Launcher", "NodeProcess", "run_command"]

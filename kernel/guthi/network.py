@@ -13,10 +13,36 @@ from random import Random
 from typing import Any
 
 from guthi.api import Address, Buffer, Host, NodeId
-from guthi.codec import Codec
-from guthi.config import Config
+from guthi.configuration.config import Config
 from guthi.driver import Driver
-from guthi.endpoint import (
+from guthi.errors import ConfigError, GuthiError, JoinFailed, MalformedMessage, NodeClosed, PeerLost, UnknownMember
+from guthi.hooks import HookBus
+from guthi.membership.gossip import Discovery, GossipSettings, decode_message
+from guthi.membership.machine import (
+    Effect,
+    IncompatibleMember,
+    JoinAnswered,
+    Membership,
+    NameConflict,
+    RequestSync,
+    SendGossip,
+)
+from guthi.membership.members import (
+    Member,
+    MemberEvent,
+    MemberFailed,
+    MemberJoined,
+    MemberLeft,
+    MemberRecovered,
+    MemberState,
+    MemberSuspected,
+    MemberUpdated,
+)
+from guthi.membership.records import decode_record, decode_records, encode_record
+from guthi.requests import Incoming, Requests
+from guthi.security.identity import Identity
+from guthi.tasks import TaskSet
+from guthi.transport.endpoint import (
     Endpoint,
     EndpointEvent,
     GossipArrived,
@@ -29,40 +55,14 @@ from guthi.endpoint import (
     Route,
     StraySession,
 )
-from guthi.errors import ConfigError, GuthiError, JoinFailed, MalformedMessage, NodeClosed, PeerLost, UnknownMember
-from guthi.gossip import Discovery, GossipSettings, decode_message
-from guthi.hooks import HookBus
-from guthi.identity import Identity
-from guthi.members import (
-    Member,
-    MemberEvent,
-    MemberFailed,
-    MemberJoined,
-    MemberLeft,
-    MemberRecovered,
-    MemberState,
-    MemberSuspected,
-    MemberUpdated,
-)
-from guthi.membership import (
-    Effect,
-    IncompatibleMember,
-    JoinAnswered,
-    Membership,
-    NameConflict,
-    RequestSync,
-    SendGossip,
-)
-from guthi.records import decode_record, decode_records, encode_record
-from guthi.requests import Incoming, Requests
-from guthi.session import SessionSettings
-from guthi.tasks import TaskSet
-from guthi.wire import CloseCode
+from guthi.transport.session import SessionSettings
+from guthi.transport.wire import CloseCode
+from guthi.values.codec import Codec
 
 __all__ = ["Network"]
 
-SYNC_TOPIC = "guthi.sync"
-RECORDS_TOPIC = "guthi.records"
+SYNC_TOPIC = "guthi.membership.sync"
+RECORDS_TOPIC = "guthi.membership.records"
 SYNC_TIMEOUT_S = 10.0
 SYNC_RETRY_S = 0.25
 SEND_BUFFER_BYTES = 64 * 1024 * 1024  # beyond this, senders wait

@@ -11,18 +11,18 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from guthi.api import PROTOCOL_VERSION, Address, Host, NodeId
-from guthi.codec import Codec
-from guthi.config import Config
+from guthi.configuration.config import Config
 from guthi.errors import NodeClosed, PluginError, UsageError
 from guthi.hooks import HookBus
-from guthi.identity import Identity
-from guthi.members import Member, MemberState, Role
+from guthi.membership.members import Member, MemberState, Role
 from guthi.network import Network
 from guthi.plugins import Plugin, enabled_plugins, start_order
 from guthi.requests import Handler
+from guthi.security.identity import Identity
 from guthi.services import Service, Services
 from guthi.tasks import TaskSet
 from guthi.udp import SystemHost
+from guthi.values.codec import Codec
 
 __all__ = ["Node"]
 

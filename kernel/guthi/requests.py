@@ -27,10 +27,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Protocol, TypeAlias
 
-from guthi.alarms import Alarms
 from guthi.api import Buffer, NodeId
-from guthi.codec import Codec
-from guthi.endpoint import Posted
 from guthi.errors import (
     DeadlineExceeded,
     GuthiError,
@@ -40,7 +37,10 @@ from guthi.errors import (
     UnknownTopic,
     UsageError,
 )
-from guthi.faults import describe, revive
+from guthi.transport.alarms import Alarms
+from guthi.transport.endpoint import Posted
+from guthi.values.codec import Codec
+from guthi.values.faults import describe, revive
 
 __all__ = ["Handler", "Incoming", "Requests", "Wire"]
 

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
-from guthi.config import Config
+from guthi.configuration.config import Config
 from guthi.errors import ConfigError
 from guthi.node import Node
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from guthi.api import Address, Buffer, DatagramReceiver, Datagrams
-from guthi.config import Config
+from guthi.configuration.config import Config
 from guthi.node import Node
 from guthi.plugins import Plugin
 from guthi.udp import SystemHost
@@ -79,7 +79,7 @@ def a_node(
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that the network brings about; fails when it takes too long."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - conditions are about several nodes, no one event tells of them
+        while not condition():
             await asyncio.sleep(0.005)
 
 

@@ -9,8 +9,8 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from guthi.handshake import TransportKeys
-from guthi.session import MessageReceived, Session, SessionEvent, SessionSettings
+from guthi.security.handshake import TransportKeys
+from guthi.transport.session import MessageReceived, Session, SessionEvent, SessionSettings
 
 QUIET = SessionSettings(timeout_s=60.0, idle_s=1e6)
 """No keep-alive: a session that is done has nothing to wait for but that."""

@@ -17,19 +17,18 @@ import numpy as np
 
 from guthi import Address, Member, MemberState, NodeId, Role
 from guthi.api import Buffer
-from guthi.codec import Codec
-from guthi.endpoint import Endpoint, MessageArrived, Posted, Route
-from guthi.gossip import Gossip, Hello, Welcome, encode_comparison, encode_message
-from guthi.identity import Identity
-from guthi.keyring import OPEN_KEY, ClusterKey, Keyring
-from guthi.outbox import UNORDERED
-from guthi.records import encode_record, encode_records
+from guthi.membership.gossip import Gossip, Hello, Welcome, encode_comparison, encode_message
+from guthi.membership.records import encode_record, encode_records
+from guthi.membership.roster import Roster
+from guthi.membership.sync import digest
 from guthi.requests import Requests
-from guthi.roster import Roster
-from guthi.seal import ClusterSeal
-from guthi.session import SessionSettings
-from guthi.sync import digest
-from guthi.wire import (
+from guthi.security.identity import Identity
+from guthi.security.keyring import OPEN_KEY, ClusterKey, Keyring
+from guthi.security.seal import ClusterSeal
+from guthi.transport.endpoint import Endpoint, MessageArrived, Posted, Route
+from guthi.transport.outbox import UNORDERED
+from guthi.transport.session import SessionSettings
+from guthi.transport.wire import (
     PING,
     CloseCode,
     encode_abandon,
@@ -39,6 +38,7 @@ from guthi.wire import (
     fragment_header,
     message_header,
 )
+from guthi.values.codec import Codec
 
 PATH = Path(__file__).parents[2] / "docs" / "protocol-vectors.json"
 CLUSTER_KEY = ClusterKey(bytes(range(32)))

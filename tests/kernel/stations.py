@@ -10,10 +10,10 @@ from itertools import count
 from random import Random
 
 from guthi.api import Address, NodeId
-from guthi.endpoint import Endpoint, EndpointEvent, MessageArrived, PeerConnected, PeerDisconnected, Route
-from guthi.identity import Identity
-from guthi.keyring import ClusterKey, Keyring
-from guthi.session import SessionSettings
+from guthi.security.identity import Identity
+from guthi.security.keyring import ClusterKey, Keyring
+from guthi.transport.endpoint import Endpoint, EndpointEvent, MessageArrived, PeerConnected, PeerDisconnected, Route
+from guthi.transport.session import SessionSettings
 
 __all__ = ["KEY", "Station", "World"]
 

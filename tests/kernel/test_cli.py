@@ -19,10 +19,10 @@ from guthi import plugins as plugin_module
 from guthi.api import Address
 from guthi.cli import client_config, print_table
 from guthi.cli.program import execute, program
-from guthi.config import Config
+from guthi.configuration.config import Config
 from guthi.errors import UsageError
-from guthi.keyring import ClusterKey
 from guthi.plugins import Plugin
+from guthi.security.keyring import ClusterKey
 
 
 class Outcome(NamedTuple):

@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 import pytest
 
 from guthi import Address, Config, Duration, Size
-from guthi.cluster import _ClusterTable
-from guthi.config import read_table
+from guthi.configuration.cluster import _ClusterTable
+from guthi.configuration.tables import read_table
 from guthi_mandelbrot import MandelbrotPlugin
 from guthi_rpc import RpcPlugin
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from guthi.api import Address
-from guthi.cluster import Cluster
-from guthi.config import Config
+from guthi.configuration.cluster import Cluster
+from guthi.configuration.config import Config
 from guthi.errors import ConfigError, UsageError
 from guthi.launcher import Launcher, LaunchFailed, run_command
 
@@ -280,7 +280,7 @@ async def test_a_second_cancellation_kills_at_once(tmp_path: Path, witness: Witn
 LAUNCHER = """
 import asyncio, signal, sys
 from pathlib import Path
-from guthi.cluster import Cluster
+from guthi.configuration.cluster import Cluster
 from guthi.launcher import Launcher
 
 def command(config, join):

@@ -13,8 +13,8 @@ from tests.kernel.nodes import Line, a_node, names, until
 
 import guthi
 from guthi import Incoming, MemberState, Node, Plugin, Service, hookimpl, hookspec
-from guthi.config import Config
-from guthi.keyring import ClusterKey
+from guthi.configuration.config import Config
+from guthi.security.keyring import ClusterKey
 
 GREETER: Service[str] = Service("greeter")
 

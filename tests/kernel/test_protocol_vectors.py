@@ -119,7 +119,7 @@ async def test_a_client_by_the_book_calls_a_real_node() -> None:
         def talk() -> list[Any]:
             record = client.join()
             client.connect(record[6])
-            records, wanted = client.request("guthi.sync", b"")
+            records, wanted = client.request("guthi.membership.sync", b"")
             names = {cbor2.loads(each)[0] for each in cbor2.loads(records)}
             refusal = client.request("no such topic", None)["class"]
             return [record[0], client.request("greet", "stranger"), refusal, names, wanted]

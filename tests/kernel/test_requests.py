@@ -15,8 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guthi.api import Buffer, NodeId
-from guthi.codec import Codec
-from guthi.endpoint import Posted
 from guthi.errors import (
     DeadlineExceeded,
     MalformedMessage,
@@ -28,6 +26,8 @@ from guthi.errors import (
     UsageError,
 )
 from guthi.requests import Incoming, Requests
+from guthi.transport.endpoint import Posted
+from guthi.values.codec import Codec
 
 HERE, THERE = NodeId(bytes(16)), NodeId(bytes([1] * 16))
 

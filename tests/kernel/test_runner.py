@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from guthi.config import Config
+from guthi.configuration.config import Config
 from guthi.errors import ConfigError
 from guthi.node import Node
 from guthi.runner import load_main, run_loop, run_node, until_asked_to_end

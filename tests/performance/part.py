@@ -1,7 +1,7 @@
 """What the processes of a measurement have in common: they take an adapter, answer with one line, end with their input.
 
-    python -m performance.server ADAPTER JOIN...
-    python -m performance.client ADAPTER '{"seconds": …, "bulk_bytes": …, "pids": […], "addresses": […]}'
+python -m performance.server ADAPTER JOIN...
+python -m performance.client ADAPTER '{"seconds": …, "bulk_bytes": …, "pids": […], "addresses": […]}'
 """
 
 from __future__ import annotations

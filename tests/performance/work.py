@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+
 from performance.picture import expected_picture
 from performance.processes import processor_time_s
 from performance.shape import ARRAY_VALUES, Arrays, Bulk, Calls, Idles, InFlight, Maps, Pictures, payload

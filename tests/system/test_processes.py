@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 import guthi
-from guthi.config import Config
-from guthi.keyring import ClusterKey
-from guthi.members import MemberState
+from guthi.configuration.config import Config
+from guthi.membership.members import MemberState
+from guthi.security.keyring import ClusterKey
 
 pytestmark = [
     pytest.mark.system,
@@ -74,7 +74,7 @@ def is_running(pid: int) -> bool:
 
 async def all_end(*pids: int) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while any(map(is_running, pids)):  # noqa: ASYNC110 - the system tells nobody but the parent
+        while any(map(is_running, pids)):
             await asyncio.sleep(0.02)
 
 
@@ -165,7 +165,7 @@ async def until_state(node: guthi.Node, member: guthi.Member, state: MemberState
     loop = asyncio.get_running_loop()
     start = loop.time()
     async with asyncio.timeout(PATIENCE_S):
-        while node.member(member.id).state is not state:  # noqa: ASYNC110 - no hook, so as to see what a user sees
+        while node.member(member.id).state is not state:
             await asyncio.sleep(0.005)
     return loop.time() - start
 

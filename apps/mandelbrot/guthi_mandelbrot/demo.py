@@ -18,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import guthi
 from guthi.api import Address
-from guthi.cluster import Cluster
-from guthi.config import Config
+from guthi.configuration.cluster import Cluster
+from guthi.configuration.config import Config
 from guthi.errors import UsageError
 from guthi.launcher import Launcher
 from guthi_mandelbrot.kernel import EscapeTimes, Region, View

@@ -10,7 +10,7 @@ import click
 
 from guthi.api import Address
 from guthi.cli.parameters import ADDRESS, DURATION
-from guthi.config import Config
+from guthi.configuration.config import Config
 from guthi.errors import UsageError
 
 __all__ = ["client_config", "client_options"]

@@ -8,8 +8,8 @@ import click
 
 from guthi.cli.keygen import write_secret
 from guthi.errors import UsageError
-from guthi.keyring import ClusterKey
 from guthi.plugins import installed_plugins
+from guthi.security.keyring import ClusterKey
 from guthi.udp import SystemHost
 
 __all__ = ["init"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from guthi.errors import UsageError
-from guthi.keyring import ClusterKey
+from guthi.security.keyring import ClusterKey
 from guthi.udp import SystemHost
 
 __all__ = ["keygen", "write_secret"]

@@ -12,8 +12,8 @@ import click
 from guthi.api import Address
 from guthi.cli.client import client_config, client_options
 from guthi.cli.table import print_table
-from guthi.config import Config
-from guthi.members import Member, MemberState
+from guthi.configuration.config import Config
+from guthi.membership.members import Member, MemberState
 from guthi.node import Node
 from guthi.runner import run_loop
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import click
 
 from guthi.api import Address
-from guthi.config import Duration
+from guthi.configuration.tables import Duration
 from guthi.errors import ConfigError
 
 __all__ = ["ADDRESS", "DURATION"]

@@ -13,8 +13,8 @@ import click
 from guthi.api import Address
 from guthi.cli.log import log_to_stderr
 from guthi.cli.parameters import ADDRESS
-from guthi.cluster import Cluster
-from guthi.config import Config
+from guthi.configuration.cluster import Cluster
+from guthi.configuration.config import Config
 from guthi.node import Node
 from guthi.runner import run_loop, run_node
 

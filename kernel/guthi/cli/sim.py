@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from guthi.cli.parameters import DURATION
 from guthi.cli.table import print_table
-from guthi.cluster import Cluster
+from guthi.configuration.cluster import Cluster
 from guthi.errors import UsageError
 from guthi.testing.faults import Schedule
 from guthi.testing.links import Link

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from guthi.cli.table import print_table
-from guthi.cluster import Cluster
+from guthi.configuration.cluster import Cluster
 from guthi.launcher import Launcher, LaunchFailed, NodeProcess
 from guthi.runner import run_loop, until_asked_to_end
 

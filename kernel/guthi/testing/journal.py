@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from guthi.errors import GuthiError
-from guthi.testing.loop import PROCESSOR, VirtualLoop
+from guthi.testing.handles import PROCESSOR
+from guthi.testing.loop import VirtualLoop
 
 __all__ = ["Journal", "Unhandled"]
 

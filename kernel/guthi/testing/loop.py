@@ -1,8 +1,7 @@
 """A virtual-time event loop: when nothing is ready, the clock jumps to the next timer instead of waiting for it.
 
-Every callback belongs to the processor in whose context it was scheduled (`PROCESSOR`), or to none: then it is the
-scenario's. When its turn comes it asks its processor whether it may run: at once, later (it is paused, or slow), or
-never (it has crashed). So a crash is a true one: no `finally` of the dead node runs, no goodbye is sent.
+Every callback asks the processor that it belongs to whether it may run: at once, later (it is paused, or slow), or
+never (it has crashed); see `handles`. So a crash is a true one: no `finally` of the dead node runs, no goodbye is sent.
 
 Invariants: callbacks of one processor run in the order in which they became due; timers of one moment fire in the
 order in which they were set; a set of tasks is iterated in the order of their making. All three are what makes two
@@ -21,18 +20,19 @@ import asyncio
 import heapq
 import math
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from itertools import count
-from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from guthi.errors import GuthiError, UsageError
+from guthi.testing.handles import PROCESSOR, Gate, ProcessorHandle, Timer
 from guthi.testing.reality import refuse_real_input_and_output
 
-__all__ = ["PROCESSOR", "Gate", "GatedHandle", "Stalled", "VirtualLoop"]
+__all__ = ["Stalled", "VirtualLoop"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -40,113 +40,11 @@ Ts = TypeVarTuple("Ts")
 MOST_TURNS_A_MOMENT = 100_000
 MOST_AWAITS_IN_FINALLY = 100
 MOST_FAILED_UNSIFTED = 100
-EARLY_S = 1e-6
 RESOLUTION_S = 1e-9
 
 
 class Stalled(GuthiError):
     """Nothing can ever happen again in this world, and the scenario has not ended."""
-
-
-class GatedHandle(Protocol):
-    """A callback that waits for its processor."""
-
-    def cancelled(self) -> bool:
-        """Whether it is not wanted any more."""
-
-    def run_late(self) -> None:
-        """Run it now."""
-
-
-class Gate(Protocol):
-    """What the loop asks of the processor that a callback belongs to."""
-
-    @property
-    def name(self) -> str:
-        """That of the machine."""
-
-    def local_time(self, now: float) -> float:
-        """The machine's own clock at the world's time `now`."""
-
-    def world_time(self, local: float) -> float:
-        """The inverse of `local_time`, rounded up."""
-
-    def is_free(self, now: float) -> bool:
-        """Whether a callback may run now; the time that it takes begins."""
-
-    def hold(self, handle: GatedHandle) -> None:
-        """Run it when there is time; never, if the machine is dead."""
-
-    def default_executor(self) -> Executor:
-        """Where `asyncio.to_thread` runs."""
-
-
-PROCESSOR: ContextVar[Gate | None] = ContextVar("guthi_processor", default=None)
-
-
-class _Handle(asyncio.Handle):
-    """A callback of a processor."""
-
-    __slots__ = ("_gate",)
-
-    def __init__(
-        self, gate: Gate, callback: Callable[..., object], args: tuple[Any, ...], loop: VirtualLoop, context: Context
-    ) -> None:
-        super().__init__(callback, args, loop, context)
-        self._gate = gate
-
-    def _run(self) -> None:
-        if self._gate.is_free(self._loop.now):  # type: ignore[attr-defined]
-            asyncio.Handle._run(self)
-        else:
-            self._gate.hold(self)
-
-    def run_late(self) -> None:
-        asyncio.Handle._run(self)
-
-
-class _Timer(asyncio.TimerHandle):
-    """A timer of a processor, or with `gate` None of the scenario; `local_when` is on the processor's clock."""
-
-    __slots__ = ("_gate", "_local_when", "_number")
-
-    def __init__(
-        self,
-        gate: Gate | None,
-        local_when: float,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: VirtualLoop,
-        context: Context,
-    ) -> None:
-        when = local_when if gate is None else gate.world_time(local_when)
-        super().__init__(when, callback, args, loop, context)
-        self._gate, self._local_when = gate, local_when
-        self._number = next(loop.numbers)
-
-    def when(self) -> float:
-        """On the clock of the machine that set it."""
-        return self._local_when
-
-    def __lt__(self, other: Any) -> bool:
-        mine, its = self._when, other._when  # type: ignore[attr-defined]
-        return bool(mine < its or (mine == its and self._number < other._number))
-
-    def _run(self) -> None:
-        gate = self._gate
-        if gate is None:
-            asyncio.Handle._run(self)
-            return
-        loop: VirtualLoop = self._loop  # type: ignore[attr-defined]
-        if gate.local_time(loop.now) < self._local_when - EARLY_S:  # the machine's clock has been slowed meanwhile
-            loop.push(self, gate.world_time(self._local_when))
-        elif gate.is_free(loop.now):
-            asyncio.Handle._run(self)
-        else:
-            gate.hold(self)
-
-    def run_late(self) -> None:
-        asyncio.Handle._run(self)
 
 
 class _Task(asyncio.Task[T]):
@@ -187,7 +85,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.numbers = count()
+        self.numbers: Iterator[int] = count()
         self.outside = Context()  # empty: for callbacks that belong to no processor
         self._selector = _Clockwork(self)
         self._clock_resolution = RESOLUTION_S
@@ -232,7 +130,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if gate is None:
             return super().call_soon(callback, *args, context=context)
         self._check_closed()  # type: ignore[attr-defined]
-        handle = _Handle(gate, callback, args, self, context)
+        handle = ProcessorHandle(gate, callback, args, self, context)
         self._ready.append(handle)  # type: ignore[attr-defined]
         return handle
 
@@ -251,7 +149,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if context is None:
             context = copy_context()
         self._check_closed()  # type: ignore[attr-defined]
-        timer = _Timer(context.get(PROCESSOR), when, callback, args, self, context)
+        timer = Timer(context.get(PROCESSOR), when, callback, args, self, context)
         self.push(timer, timer._when)  # type: ignore[attr-defined]
         return timer
 

@@ -18,10 +18,10 @@ import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from guthi.config import Config
+from guthi.configuration.config import Config
 from guthi.errors import GuthiError, JoinFailed, UsageError
 from guthi.hooks import hookimpl
-from guthi.members import Member
+from guthi.membership.members import Member
 from guthi.node import Node
 from guthi.plugins import Plugin
 from guthi.runner import load_main

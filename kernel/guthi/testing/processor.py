@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from guthi.testing.loop import PROCESSOR, GatedHandle
+from guthi.testing.handles import PROCESSOR, GatedHandle
 
 if TYPE_CHECKING:
     from guthi.testing.machine import SimulatedMachine

@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import guthi.hooks
-from guthi.config import Config
+from guthi.configuration.config import Config
 from guthi.errors import UsageError
-from guthi.members import Member
+from guthi.membership.members import Member
 from guthi.plugins import NoConfig, Plugin
 from guthi.testing.faults import Schedule
 from guthi.testing.links import Link

@@ -26,10 +26,10 @@ from random import Random
 from typing import Any, TypeVar
 
 from guthi.api import Address, NodeId
-from guthi.config import Config
+from guthi.configuration.config import Config
 from guthi.errors import DeadlineExceeded, UsageError
-from guthi.keyring import ClusterKey
 from guthi.plugins import Plugin
+from guthi.security.keyring import ClusterKey
 from guthi.testing.faults import Schedule
 from guthi.testing.journal import Journal
 from guthi.testing.links import Link

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guthi.errors import RemoteError
-from guthi.faults import exception_state, rebuilt_exception
+from guthi.values.faults import exception_state, rebuilt_exception
 
 __all__ = ["Attempt", "attempt", "attempt_in_worker", "contained"]
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from guthi.api import NodeId
-from guthi.members import Member, MemberState
+from guthi.membership.members import Member, MemberState
 from guthi_rpc.directory import Directory
 
 __all__ = ["Dispatch"]

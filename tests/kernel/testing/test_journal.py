@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from guthi import Node, Plugin, hookimpl
-from guthi.members import Member
+from guthi.membership.members import Member
 from guthi.testing import Unhandled, World
 
 

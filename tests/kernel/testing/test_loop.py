@@ -68,7 +68,7 @@ def test_a_world_that_can_do_nothing_raises_and_names_who_waits():
 
 def test_a_loop_that_spins_raises():
     async def scenario() -> None:
-        while True:  # noqa: ASYNC110 - it is what is tested
+        while True:
             await asyncio.sleep(0)
 
     with pytest.raises(Stalled, match="no time passes"):
@@ -237,7 +237,7 @@ async def _wait_for_a_thread(world: World) -> None:
 
 async def _real_node(world: World) -> None:
     from guthi import Node
-    from guthi.config import Config
+    from guthi.configuration.config import Config
 
     async with Node(Config.from_mapping({"node": {"name": "real"}}, environment={})):
         pass

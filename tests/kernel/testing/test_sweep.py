@@ -9,11 +9,11 @@ from __future__ import annotations
 import pytest
 from tests.kernel.testing.sweep import TROUBLE_S, Ledger, nothing, swarm, sweep
 
-import guthi.dialing
-from guthi.outbox import Carried, Piece
-from guthi.recovery import SentPacket
-from guthi.session import Session
+import guthi.transport.dialing
 from guthi.testing import World, simulated
+from guthi.transport.outbox import Carried, Piece
+from guthi.transport.recovery import SentPacket
+from guthi.transport.session import Session
 
 LONG_BYTES = 6000  # several datagrams
 DRIFT_S = 0.25  # what a clock that runs at nine tenths makes of the patience
@@ -56,7 +56,7 @@ class ForgetsTheLastPiece(Session):
 
 
 def test_a_session_that_forgets_a_retransmission_is_caught(monkeypatch):
-    monkeypatch.setattr(guthi.dialing, "Session", ForgetsTheLastPiece)
+    monkeypatch.setattr(guthi.transport.dialing, "Session", ForgetsTheLastPiece)
     with pytest.raises(AssertionError, match=r"seed \d+: not all was answered"):
         for seed in range(100):
             World(seed).run(all_is_answered)

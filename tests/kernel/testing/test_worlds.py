@@ -3,7 +3,7 @@
 import pytest
 
 from guthi import PeerLost
-from guthi.testing import Link, World, simulated
+from guthi.testing import Link, simulated
 
 NAMES = ["alice", "bob", "carol", "dave", "erin"]
 FAST = {"transport": {"keepalive": "1s", "timeout": "3s", "handshake_timeout": "2s"}}

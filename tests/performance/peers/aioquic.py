@@ -13,6 +13,7 @@ from typing import cast
 
 from aioquic.asyncio import QuicConnectionProtocol, connect, serve
 from aioquic.quic.configuration import QuicConfiguration
+
 from performance.peers.certificate import certificate_files
 from performance.shape import Ready, payload
 
@@ -44,7 +45,7 @@ class Client:
         reader, writer = await self._connection.create_stream()
         writer.write(_SIZE.pack(size_bytes))
         writer.write_eof()
-        return await reader.read()
+        return cast(bytes, await reader.read())
 
 
 async def _respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import distributed
 import numpy as np
+
 from performance.peers import service
 from performance.picture import WORKERS, band, bands
 from performance.shape import IN_FLIGHT, Floats, Ready, payload

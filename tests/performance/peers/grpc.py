@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import grpc
 import msgpack
+
 from performance.peers.service import FUNCTIONS
 from performance.shape import IN_FLIGHT, Floats, Ready, in_tasks
 

@@ -1,4 +1,4 @@
-"""Guthi: nodes with the rpc plugin, always encrypted; as it is by default, with polling, and on a path of 1,400 bytes."""
+"""Guthi: nodes with the rpc plugin, always encrypted; by default, with polling, and on a path of 1,400 bytes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import numpy as np
+
+from guthi import Config, ConfigError, Node
+from guthi.api import Address, DatagramReceiver, Datagrams
+from guthi.udp import SystemHost
 from guthi_mandelbrot.plugin import MandelbrotPlugin, render_distributed
 from guthi_rpc import RPC, Rpc
 from performance.peers.service import add
 from performance.picture import BANDS, VIEW, WORKERS
 from performance.shape import Floats, Missing, Ready, in_tasks, payload
-
-from guthi import Config, ConfigError, Node
-from guthi.api import Address, DatagramReceiver, Datagrams
-from guthi.udp import SystemHost
 
 SETTLE_S = 3.0
 AVAILABLE_S = 10.0

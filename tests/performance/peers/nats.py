@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import msgpack
 import nats
+
 from performance.peers.service import FUNCTIONS
 from performance.shape import Floats, Missing, Ready, in_tasks
 
@@ -72,7 +73,9 @@ class Nats:
             file.write_text(text)
             quiet = asyncio.subprocess.DEVNULL
             self._broker = await asyncio.create_subprocess_exec(program, "-c", file, stdout=quiet, stderr=quiet)
-            connection = await nats.connect(f"nats://127.0.0.1:{port}", max_reconnect_attempts=50, reconnect_time_wait=0.1)
+            connection = await nats.connect(
+                f"nats://127.0.0.1:{port}", max_reconnect_attempts=50, reconnect_time_wait=0.1
+            )
 
         async def respond(message: Any) -> None:
             name, *arguments = msgpack.unpackb(message.data)

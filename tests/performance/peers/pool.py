@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from typing import Any
 
 import numpy as np
+
 from performance.picture import WORKERS, band, bands
 from performance.shape import Ready
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any, cast
 
 import Pyro5.api
+
 from performance.peers import service
 from performance.shape import IN_FLIGHT, Floats, Ready, payload
 

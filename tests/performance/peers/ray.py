@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import ray
+
 from performance.peers import service
 from performance.picture import WORKERS, band, bands
 from performance.shape import IN_FLIGHT, Floats, Ready, payload

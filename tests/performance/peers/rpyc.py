@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import rpyc
+from rpyc.utils.server import ThreadedServer
+
 from performance.peers import service
 from performance.shape import IN_FLIGHT, Floats, Ready, payload
-from rpyc.utils.server import ThreadedServer
 
 CONFIG = {"sync_request_timeout": None}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgpack
 import numpy as np
+
 from performance.shape import payload
 
 __all__ = ["FUNCTIONS", "add", "array_sum", "respond"]

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import msgpack
+
 from performance.peers.certificate import client_context, server_context
 from performance.peers.service import respond
 from performance.shape import BULK_BYTES, Floats, Ready, in_tasks, payload

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 import msgpack
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from performance.peers.service import respond
 from performance.shape import Ready, in_tasks
 

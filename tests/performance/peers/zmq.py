@@ -8,6 +8,7 @@ from typing import cast
 
 import msgpack
 import zmq
+
 from performance.peers.service import FUNCTIONS
 from performance.shape import IN_FLIGHT, Floats, Ready
 

@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from guthi.api import Address, NodeId
-from guthi.identity import node_id_of
-from guthi.members import Member, MemberState, Role
+from guthi.membership.members import Member, MemberState, Role
+from guthi.security.identity import node_id_of
 from guthi_rpc import Run
 from guthi_rpc.directory import Announcement, Directory
 from guthi_rpc.dispatch import Dispatch

@@ -1,0 +1,51 @@
+"""Whom a node takes into its table, and what is said about those whom it keeps out or can hardly tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from guthi.api import NodeId
+from guthi.membership.effects import Effect, IncompatibleMember, NameConflict
+from guthi.membership.gossip import Discovery, GossipSettings
+from guthi.membership.members import Member
+from guthi.membership.roster import Roster
+
+__all__ = ["Admission"]
+
+
+class Admission:
+    """Says each thing once; what it remembers for that is bounded by the size of the table."""
+
+    def __init__(self, roster: Roster, protocol: int, settings: GossipSettings) -> None:
+        self._roster, self._protocol, self._settings = roster, protocol, settings
+        self._conflicts: set[tuple[NodeId, NodeId]] = set()
+        self._incompatible: set[NodeId] = set()
+
+    def admits(self, *, met: bool) -> bool:
+        """Whether an unknown member is taken in; `met` says that it spoke to this node itself."""
+        is_full = len(self._roster.members) >= self._settings.max_members
+        return not is_full and (met or self._settings.discovery is Discovery.GOSSIP)
+
+    def keep_out(self, record: Member) -> list[Effect]:
+        """It speaks another protocol."""
+        if record.id in self._incompatible or len(self._incompatible) >= self._settings.max_members:
+            return []
+        self._incompatible.add(record.id)
+        return [IncompatibleMember(record, f"it speaks protocol {record.protocol}, and we {self._protocol}")]
+
+    def name_conflict(self, record: Member) -> list[Effect]:
+        """Compare with one namesake only: a thousand nodes of one name are a thousand events, not half a million."""
+        namesakes = [each for each in self._roster.named(record.name) if each.is_present and each.id != record.id]
+        if not record.is_present or not namesakes:
+            return []
+        first, second = sorted((namesakes[0], record), key=lambda member: member.id)
+        if (first.id, second.id) in self._conflicts:
+            return []
+        self._conflicts.add((first.id, second.id))
+        return [NameConflict(first, second)]
+
+    def forget(self, ids: Iterable[NodeId]) -> None:
+        """These are members no more."""
+        gone = set(ids)
+        if gone:
+            self._conflicts = {pair for pair in self._conflicts if gone.isdisjoint(pair)}

@@ -1,0 +1,175 @@
+"""What a member's record looks like on the wire, and what is refused there.
+
+A record is the CBOR list of nine positions, in the order of the fields of `Member` without the id, which is the hash of
+the public key; a state or role is its number, an address is [host, port], a plugin is [name, version]. A later protocol
+keeps this shape, so that a member which speaks another protocol can be named when it is kept out.
+
+In messages a record travels as a byte string. So one that was seen before is known by its bytes, and is neither decoded
+nor checked again: in a network of n members each node gets each record many times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from io import BytesIO
+from ipaddress import ip_address
+from typing import Any, NoReturn
+
+import cbor2
+
+from guthi.api import Address
+from guthi.errors import MalformedMessage
+from guthi.membership.members import INCARNATION_LIMIT, Member, MemberState, Role
+from guthi.security.identity import node_id_of
+
+__all__ = ["decode_record", "decode_records", "encode_record", "encode_records", "plain_cbor"]
+
+TEXT_LIMIT_CHARACTERS = 64
+ADDRESS_LIMIT = 16
+PLUGIN_LIMIT = 64
+RECORD_LIMIT_BYTES = 65536
+
+_DEPTH_LIMIT = 3  # record, addresses, address
+_CACHED_RECORDS = 8192  # as many as are in use at a time, in a large network that is starting
+
+_ROLES = tuple(Role)
+_STATES = tuple(MemberState)
+
+
+# The two caches are of pure functions between immutable values: who shares them with whom makes no difference.
+@lru_cache(maxsize=_CACHED_RECORDS)
+def encode_record(record: Member) -> bytes:
+    """The CBOR that `decode_record` reads."""
+    return cbor2.dumps(
+        [
+            record.name,
+            [list(address) for address in record.addresses],
+            record.zone,
+            record.role.value,
+            record.incarnation,
+            record.state.value,
+            record.public_key,
+            record.protocol,
+            [list(plugin) for plugin in record.plugins],
+        ]
+    )
+
+
+@lru_cache(maxsize=_CACHED_RECORDS)
+def decode_record(data: bytes) -> Member:
+    """Read a record of a peer; raises MalformedMessage unless every part has its type and its bounds."""
+    if len(data) > RECORD_LIMIT_BYTES:
+        raise MalformedMessage(f"a record is longer than {RECORD_LIMIT_BYTES} bytes")
+    parts = _items(plain_cbor(data, _DEPTH_LIMIT), "record", 9, 9)
+    name, addresses, zone, role, incarnation, state, public_key, protocol, plugins = parts
+    if type(public_key) is not bytes:
+        raise MalformedMessage("a public key is not a byte string")
+    return Member(
+        id=node_id_of(public_key),
+        name=_text(name, "name", shortest=1),
+        addresses=tuple(_address(item) for item in _items(addresses, "addresses", 1, ADDRESS_LIMIT)),
+        zone=_text(zone, "zone"),
+        role=_ROLES[_number(role, "role", len(_ROLES))],
+        incarnation=_number(incarnation, "incarnation", INCARNATION_LIMIT),
+        state=_STATES[_number(state, "state", len(_STATES))],
+        public_key=public_key,
+        protocol=_number(protocol, "protocol", 2**16),
+        plugins=_plugins(plugins),
+    )
+
+
+def encode_records(records: Iterable[Member]) -> bytes:
+    """Several records in one byte string: the CBOR list of their byte strings."""
+    return cbor2.dumps([encode_record(record) for record in records])
+
+
+def decode_records(data: object) -> list[Member]:
+    """Read what `encode_records` made; raises MalformedMessage for anything else."""
+    return [decoded(item) for item in _items(plain_cbor(_bytes(data, "records"), 1), "records", 0, 2**32)]
+
+
+def decoded(item: object) -> Member:
+    """The record in one item of a message; raises MalformedMessage."""
+    return decode_record(_bytes(item, "record"))
+
+
+def plain_cbor(data: bytes, depth: int) -> object:
+    """The one CBOR value that the bytes are; raises MalformedMessage for tags, maps, deeper nesting or other bytes."""
+    stream = BytesIO(data)
+    decoder = cbor2.CBORDecoder(
+        stream,
+        tag_hook=_refuse,
+        object_hook=_refuse,
+        semantic_decoders=_NO_TAGS,
+        max_depth=depth,
+        allow_indefinite=False,
+        strict_hashable_types=True,
+    )
+    try:
+        value = decoder.decode()
+    except cbor2.CBORError as error:
+        raise MalformedMessage(f"not plain CBOR: {error}") from error
+    if stream.tell() != len(data):
+        raise MalformedMessage("something follows the CBOR value")
+    return value
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise ValueError("neither tags nor maps belong here")
+
+
+class _NoTags(dict[int, Callable[..., NoReturn]]):
+    """Turns off every tag that cbor2 knows: some of them compute at length, or build cycles."""
+
+    def __missing__(self, tag: int) -> Callable[..., NoReturn]:
+        return _refuse
+
+
+_NO_TAGS = _NoTags()
+
+
+def _bytes(value: object, what: str) -> bytes:
+    if type(value) is not bytes:
+        raise MalformedMessage(f"{what}: not a byte string")
+    return value
+
+
+def _items(value: object, what: str, fewest: int, most: int) -> Sequence[Any]:
+    if type(value) is not list or not fewest <= len(value) <= most:
+        raise MalformedMessage(f"{what}: not a list of {fewest} to {most} items")
+    return value
+
+
+def _number(value: object, what: str, limit: int) -> int:
+    # `type` and not `isinstance`: CBOR's true and false are no numbers.
+    if type(value) is not int or not 0 <= value < limit:
+        raise MalformedMessage(f"{what} is not a whole number below {limit}")
+    return value
+
+
+def _text(value: object, what: str, shortest: int = 0) -> str:
+    if type(value) is not str or not shortest <= len(value) <= TEXT_LIMIT_CHARACTERS or not value.isprintable():
+        raise MalformedMessage(f"{what} is not {shortest} to {TEXT_LIMIT_CHARACTERS} printable characters")
+    return value
+
+
+def _address(wire: object) -> Address:
+    host, port = _items(wire, "address", 2, 2)
+    try:
+        ip_address(_text(host, "host", shortest=1))
+    except ValueError:
+        # A name would have to be resolved at each send; only literal addresses travel.
+        raise MalformedMessage("host is not an IP address") from None
+    if _number(port, "port", 2**16) == 0:
+        raise MalformedMessage("port is zero")
+    return Address(host, port)
+
+
+def _plugins(wire: object) -> tuple[tuple[str, str], ...]:
+    pairs = [_items(item, "plugin", 2, 2) for item in _items(wire, "plugins", 0, PLUGIN_LIMIT)]
+    plugins = tuple((_text(name, "plugin name", 1), _text(version, "plugin version")) for name, version in pairs)
+    names = [name for name, _ in plugins]
+    if names != sorted(set(names)):
+        raise MalformedMessage("plugins are not sorted by name, or one is named twice")
+    return plugins

@@ -1,0 +1,1 @@
+"""Who is who and what is sealed: node identities, cluster keys, the Noise handshake, cluster datagrams."""

@@ -1,0 +1,268 @@
+"""Decides how two nodes come by exactly one session: who dials, who answers, and when a session counts as open.
+
+A session is made in three steps (mission A1): the initiator's INIT, the responder's RESPONSE (Noise IKpsk2, see
+`handshake`), and the initiator's first session datagram, which confirms that the INIT was no replay. Until then the
+responder's session is *half open*: it can receive, and nothing is sent on it.
+
+One session a pair: when both dial at once, the INIT of the smaller node id wins and the other one's is dropped; its
+messages wait for the winner's session. An INIT that comes again is answered by the same RESPONSE.
+
+Both messages travel in datagrams that are sealed with the cluster key, after their kind:
+    INIT      0x01 | initiator index u32 | Noise message 1
+    RESPONSE  0x02 | initiator index u32 | responder index u32 | Noise message 2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from struct import Struct
+
+from guthi.api import Address, NodeId
+from guthi.security.handshake import HandshakeFailed, Initiator, Responder
+from guthi.security.identity import Identity, node_id_of
+from guthi.security.keyring import Keyring
+from guthi.transport.links import Hello, Route
+from guthi.transport.session import Session, SessionSettings
+
+__all__ = ["INIT", "RESPONSE", "Dialing", "GaveUp", "Opened"]
+
+PROLOGUE = b"guthi 1"
+PSK_PURPOSE = b"handshake"
+INIT, RESPONSE = 1, 2
+FIRST_RETRY_S = 0.25
+MAX_RETRY_S = 1.0
+MAX_HALF_OPEN = 4096
+
+_init = Struct(">BI")
+_response = Struct(">BII")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A new session; the peer's datagrams come with `index`. `replaces` is that of a half-open one given up for it."""
+
+    peer: NodeId
+    index: int
+    session: Session
+    address: Address
+    hello: bytes
+    replaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """An attempt to open a session has ended without one."""
+
+    peer: NodeId
+    reason: str
+    silent: bool
+
+
+@dataclass(slots=True)
+class _Dial:
+    """Our attempt to open a session."""
+
+    initiator: Initiator
+    index: int
+    datagram: bytes
+    address: Address
+    started_at: float
+    tries: int
+    retry_at: float
+    gives_up_at: float
+
+
+@dataclass(slots=True)
+class _HalfOpen:
+    """A session that the peer has not confirmed yet."""
+
+    opened: Opened
+    init: bytes
+    response: bytes
+    expires_at: float
+
+
+class Dialing:
+    """All handshakes of one node that are under way.
+
+    `transmit` seals and sends, `reserve` gives an index that no session has, `datagram_bytes` is the largest datagram
+    to an address, `hello` what this node says of itself.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        keyring: Keyring,
+        *,
+        entropy: Callable[[int], bytes],
+        transmit: Callable[[bytes, Address], None],
+        reserve: Callable[[], int],
+        datagram_bytes: Callable[[Address], int],
+        hello: Callable[[], bytes],
+        settings: SessionSettings,
+        timeout_s: float,
+    ) -> None:
+        self._identity, self._keyring, self._entropy = identity, keyring, entropy
+        self._transmit, self._reserve, self._datagram_bytes = transmit, reserve, datagram_bytes
+        self._hello, self._settings, self._timeout_s = hello, settings, timeout_s
+        self._dials: dict[NodeId, _Dial] = {}
+        self._by_index: dict[int, NodeId] = {}
+        self._half_open: dict[NodeId, _HalfOpen] = {}
+
+    def __len__(self) -> int:
+        return len(self._dials) + len(self._half_open)
+
+    def is_dialing(self, peer: NodeId) -> bool:
+        """True while our INIT is on its way."""
+        return peer in self._dials
+
+    def is_half_open(self, peer: NodeId) -> bool:
+        """True while the peer's session waits for its confirmation."""
+        return peer in self._half_open
+
+    def has_index(self, index: int) -> bool:
+        """True if one of our dials has it."""
+        return index in self._by_index
+
+    # ---- our own
+
+    def dial(self, peer: NodeId, route: Route, now: float) -> None:
+        """Send an INIT, and again until it is answered."""
+        initiator = Initiator(
+            identity=self._identity,
+            peer_public_key=route.public_key,
+            psk=self._keyring.primary.derive(PSK_PURPOSE),
+            prologue=PROLOGUE,
+            ephemeral_private=self._entropy(32),
+        )
+        index = self._reserve()
+        datagram = _init.pack(INIT, index) + initiator.write_init(self._my_hello())
+        retry_at, gives_up_at = now + FIRST_RETRY_S, now + self._timeout_s
+        self._dials[peer] = _Dial(initiator, index, datagram, route.address, now, 1, retry_at, gives_up_at)
+        self._by_index[index] = peer
+        self._transmit(datagram, route.address)
+
+    def stop(self, peer: NodeId) -> None:
+        """Dial no more."""
+        dial = self._dials.pop(peer, None)
+        if dial is not None:
+            del self._by_index[dial.index]
+
+    def on_response(self, plain: bytes, source: Address, now: float) -> Opened | GaveUp | None:
+        """The peer answered our INIT; None if nobody waits for that. Raises HandshakeFailed for a forged one."""
+        if len(plain) <= _response.size:
+            raise HandshakeFailed("a response is cut short")
+        _, index, remote_index = _response.unpack_from(plain)
+        peer = self._by_index.get(index)
+        if peer is None:
+            return None
+        dial = self._dials[peer]
+        payload = dial.initiator.read_response(plain[_response.size :])
+        self.stop(peer)
+        try:
+            hello = Hello.unpack(payload)
+        except HandshakeFailed as failure:
+            return GaveUp(peer, f"the handshake failed: {failure}", silent=False)
+        session = Session(
+            dial.initiator.keys,
+            remote_index=remote_index,
+            datagram_bytes=self._datagram_bytes(source),
+            settings=self._settings,
+            now=now,
+            peer_max_message_bytes=hello.max_message_bytes,
+            first_round_trip_s=now - dial.started_at if dial.tries == 1 else None,
+        )
+        session.ping()  # the third step
+        return Opened(peer, index, session, source, hello.body)
+
+    # ---- the peer's
+
+    def on_init(self, plain: bytes, key_id: bytes, source: Address, now: float) -> Opened | None:
+        """The peer dials; returns its half-open session if that is a new one. Raises HandshakeFailed.
+
+        `key_id` names the cluster key of the datagram's seal: while keys are rotated the peer's primary key may be
+        another than ours.
+        """
+        if len(plain) <= _init.size:
+            raise HandshakeFailed("an init is cut short")
+        key = self._keyring.by_id(key_id)
+        assert key is not None  # the seal was opened with it
+        responder = Responder(
+            identity=self._identity,
+            psk=key.derive(PSK_PURPOSE),
+            prologue=PROLOGUE,
+            ephemeral_private=self._entropy(32),
+        )
+        hello = Hello.unpack(responder.read_init(plain[_init.size :]))
+        peer = node_id_of(responder.peer_public_key)
+        if peer == self._identity.node_id:
+            raise HandshakeFailed("with ourselves")
+        if peer in self._dials and self._identity.node_id < peer:
+            return None  # ours wins, and the peer will answer it
+        half = self._half_open.get(peer)
+        if half is not None and half.init == plain:
+            self._transmit(half.response, source)
+            return None
+        if half is None and len(self._half_open) >= MAX_HALF_OPEN:
+            raise HandshakeFailed("too many at a time")
+        self.stop(peer)
+        return self._respond(peer, responder, plain, hello, source, now)
+
+    def _respond(
+        self, peer: NodeId, responder: Responder, init: bytes, hello: Hello, source: Address, now: float
+    ) -> Opened:
+        _, remote_index = _init.unpack_from(init)
+        index = self._reserve()
+        response = _response.pack(RESPONSE, remote_index, index) + responder.write_response(self._my_hello())
+        session = Session(
+            responder.keys,
+            remote_index=remote_index,
+            datagram_bytes=self._datagram_bytes(source),
+            settings=self._settings,
+            now=now,
+            peer_max_message_bytes=hello.max_message_bytes,
+        )
+        opened = Opened(peer, index, session, source, hello.body, replaces=self.half_open_index(peer))
+        self._half_open[peer] = _HalfOpen(opened, init, response, now + self._timeout_s)
+        self._transmit(response, source)
+        return opened
+
+    def half_open_index(self, peer: NodeId) -> int | None:
+        """The index of the peer's half-open session, if it has one."""
+        half = self._half_open.get(peer)
+        return half.opened.index if half is not None else None
+
+    def confirm(self, peer: NodeId) -> Opened:
+        """The third step has come: the peer has the keys, so its session may be used."""
+        return self._half_open.pop(peer).opened
+
+    def expire(self, peer: NodeId) -> int:
+        """Give the peer's half-open session up; returns its index."""
+        return self._half_open.pop(peer).opened.index
+
+    # ---- time
+
+    def next_try(self, peer: NodeId) -> float:
+        """When `try_again` is due for a peer that is dialed."""
+        dial = self._dials[peer]
+        return min(dial.retry_at, dial.gives_up_at)
+
+    def try_again(self, peer: NodeId, now: float) -> GaveUp | None:
+        """Send the INIT once more, or give up."""
+        dial = self._dials[peer]
+        if now >= dial.gives_up_at:
+            self.stop(peer)
+            return GaveUp(peer, f"no answer from {dial.address} for {self._timeout_s:g} s", silent=True)
+        if now >= dial.retry_at:
+            dial.retry_at = now + min(2 * (now - dial.started_at), MAX_RETRY_S)
+            dial.tries += 1
+            self._transmit(dial.datagram, dial.address)
+        return None
+
+    def expires_at(self, peer: NodeId) -> float:
+        """When the peer's half-open session is given up."""
+        return self._half_open[peer].expires_at
+
+    def _my_hello(self) -> bytes:
+        return Hello(self._hello(), self._settings.max_message_bytes).pack()

@@ -1,0 +1,189 @@
+"""Decides which received pieces make a message, in which order messages are delivered, and how much more may come.
+
+Each message is delivered once: by (channel, sequence) a copy is known, whichever packet brought it. On an ordered
+channel a message waits for all before it; on an unordered one for none. Fragments are put into one buffer that is
+made when the first of them arrives.
+
+Credit: counted messages give their bytes back when they are delivered, bulk messages their place. So what a peer can
+make us hold is bounded by WINDOW_BYTES and BULK_PLACES x the largest message, and a peer that takes more is in breach.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from guthi.api import Buffer
+from guthi.errors import MalformedMessage
+from guthi.transport.outbox import (
+    COUNTED_MESSAGE_BYTES,
+    INITIAL_BULK_CREDIT,
+    INITIAL_COUNTED_CREDIT_BYTES,
+    MAX_CHANNELS,
+    MESSAGE_COST_BYTES,
+    UNORDERED,
+    UNORDERED_BULK,
+)
+from guthi.transport.ranges import RangeSet
+from guthi.transport.wire import Abandon, Fragment, Message, encode_credit
+
+__all__ = ["Delivery", "Inbox"]
+
+WINDOW_BYTES = INITIAL_COUNTED_CREDIT_BYTES
+BULK_PLACES = INITIAL_BULK_CREDIT
+MAX_GAPS = 262_144  # how many gaps a channel may have beyond the first message that is missing
+
+Delivery: TypeAlias = tuple[int, Buffer]
+
+
+class _Partial:
+    """A message of which some fragments are here."""
+
+    __slots__ = ("buffer", "received")
+
+    def __init__(self, total: int) -> None:
+        self.buffer = bytearray(total)
+        self.received = RangeSet()
+
+
+class _Channel:
+    """What one channel has seen: every sequence below `floor`, and those in `ahead`."""
+
+    __slots__ = ("ahead", "floor", "ordered", "waiting")
+
+    def __init__(self, ordered: bool) -> None:
+        self.ordered = ordered
+        self.floor = 0
+        self.ahead = RangeSet()  # complete or given up, while one before them is missing
+        self.waiting: dict[int, Buffer] = {}  # those of `ahead` that are still to be delivered, in order
+
+    def knows(self, sequence: int) -> bool:
+        return sequence < self.floor or sequence in self.ahead
+
+    def delivers(self, sequence: int) -> bool:
+        return sequence == self.floor or not self.ordered
+
+
+class Inbox:
+    """All messages of one session that are not yet delivered."""
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._max_message_bytes = max_message_bytes
+        self._channels: dict[int, _Channel] = {}
+        self._partial: dict[tuple[int, int], _Partial] = {}
+        self._counted_begun = self._counted_done = 0
+        self._bulk_begun = self._bulk_done = 0
+        self._counted_granted = INITIAL_COUNTED_CREDIT_BYTES
+        self._bulk_granted = INITIAL_BULK_CREDIT
+
+    def message(self, frame: Message, deliveries: list[Delivery]) -> None:
+        """A whole message arrived."""
+        channel = self._channel(frame.channel)
+        key = (frame.channel, frame.sequence)
+        if channel.knows(frame.sequence):
+            return
+        partial = self._partial.pop(key, None)
+        if partial is None:
+            self._begin(len(frame.body))
+        elif len(partial.buffer) != len(frame.body):
+            raise MalformedMessage("a message and its fragments disagree on its length")
+        body = frame.body if channel.delivers(frame.sequence) else bytes(frame.body)  # a view holds the whole datagram
+        self._complete(frame.channel, channel, frame.sequence, body, deliveries)
+
+    def fragment(self, frame: Fragment, deliveries: list[Delivery]) -> None:
+        """A piece of a message arrived."""
+        channel = self._channel(frame.channel)
+        if channel.knows(frame.sequence):
+            return
+        key = (frame.channel, frame.sequence)
+        partial = self._partial.get(key)
+        if partial is None:
+            self._begin(frame.total)
+            partial = self._partial[key] = _Partial(frame.total)
+        elif len(partial.buffer) != frame.total:
+            raise MalformedMessage("the fragments of a message disagree on its length")
+        stop = frame.offset + len(frame.body)
+        partial.buffer[frame.offset : stop] = frame.body
+        partial.received.add(frame.offset, stop)
+        if partial.received.covers(0, frame.total):
+            del self._partial[key]
+            self._complete(frame.channel, channel, frame.sequence, memoryview(partial.buffer), deliveries)
+
+    def abandoned(self, frame: Abandon, deliveries: list[Delivery]) -> None:
+        """The peer gives a message up; those behind it need not wait for it."""
+        channel = self._channel(frame.channel)
+        if channel.knows(frame.sequence):
+            return
+        partial = self._partial.pop((frame.channel, frame.sequence), None)
+        if partial is not None and len(partial.buffer) != frame.total:
+            raise MalformedMessage("a message and the word that it is given up disagree on its length")
+        if frame.total:
+            if partial is None:
+                self._begin(frame.total)
+            self._give_back(frame.total)
+        self._settle(frame.channel, channel, frame.sequence, deliveries)
+
+    def credit_frame(self) -> bytes | None:
+        """A CREDIT frame when half a window has been used up since the last one."""
+        counted, bulk = self._counted_done + WINDOW_BYTES, self._bulk_done + BULK_PLACES
+        if counted - self._counted_granted < WINDOW_BYTES // 2 and bulk == self._bulk_granted:
+            return None
+        return self.current_credit_frame()
+
+    def current_credit_frame(self) -> bytes:
+        """A CREDIT frame with all that is granted by now."""
+        self._counted_granted = self._counted_done + WINDOW_BYTES
+        self._bulk_granted = self._bulk_done + BULK_PLACES
+        return encode_credit(self._counted_granted, self._bulk_granted)
+
+    def _channel(self, number: int) -> _Channel:
+        channel = self._channels.get(number)
+        if channel is None:
+            if len(self._channels) >= MAX_CHANNELS:
+                raise MalformedMessage(f"more than {MAX_CHANNELS} channels")
+            channel = self._channels[number] = _Channel(number not in (UNORDERED, UNORDERED_BULK))
+        return channel
+
+    def _begin(self, size_bytes: int) -> None:
+        """A message is seen for the first time: it takes credit."""
+        if size_bytes > self._max_message_bytes:
+            raise MalformedMessage(f"a message of {size_bytes} bytes is over the limit of {self._max_message_bytes}")
+        if size_bytes > COUNTED_MESSAGE_BYTES:
+            self._bulk_begun += 1
+        else:
+            self._counted_begun += size_bytes + MESSAGE_COST_BYTES
+        if self._bulk_begun > self._bulk_granted or self._counted_begun > self._counted_granted:
+            raise MalformedMessage("the peer sent more than its credit")
+
+    def _give_back(self, size_bytes: int) -> None:
+        if size_bytes > COUNTED_MESSAGE_BYTES:
+            self._bulk_done += 1
+        else:
+            self._counted_done += size_bytes + MESSAGE_COST_BYTES
+
+    def _complete(
+        self, number: int, channel: _Channel, sequence: int, body: Buffer, deliveries: list[Delivery]
+    ) -> None:
+        if channel.delivers(sequence):
+            self._deliver(number, body, deliveries)
+        else:
+            channel.waiting[sequence] = body
+        self._settle(number, channel, sequence, deliveries)
+
+    def _settle(self, number: int, channel: _Channel, sequence: int, deliveries: list[Delivery]) -> None:
+        """Note one sequence, and deliver what was waiting only for it."""
+        if sequence != channel.floor:
+            channel.ahead.add(sequence, sequence + 1)
+            if len(channel.ahead) > MAX_GAPS:
+                raise MalformedMessage(f"more than {MAX_GAPS} gaps in the messages of one channel")
+            return
+        channel.floor += 1
+        if sequence + 1 in channel.ahead:
+            _, channel.floor = channel.ahead.pop_first()
+        for known in range(sequence + 1, channel.floor) if channel.waiting else ():
+            body = channel.waiting.pop(known, None)
+            if body is not None:
+                self._deliver(number, body, deliveries)
+
+    def _deliver(self, number: int, body: Buffer, deliveries: list[Delivery]) -> None:
+        self._give_back(len(body))
+        deliveries.append((number, body))

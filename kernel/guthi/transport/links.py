@@ -1,0 +1,143 @@
+"""What an endpoint knows of each peer, and what passes between it and the layer above: routes, messages, events."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import NamedTuple, TypeAlias
+
+from guthi.api import Address, Buffer, NodeId
+from guthi.security.handshake import HandshakeFailed
+from guthi.transport.outbox import Outgoing
+from guthi.transport.session import Session
+
+__all__ = [
+    "EndpointEvent",
+    "GossipArrived",
+    "Hello",
+    "Link",
+    "LinkState",
+    "MessageArrived",
+    "PeerConnected",
+    "PeerDisconnected",
+    "PostRefused",
+    "Posted",
+    "Route",
+    "StraySession",
+]
+
+
+class Route(NamedTuple):
+    """What is needed to open a session with a member."""
+
+    address: Address
+    public_key: bytes
+
+
+class Hello(NamedTuple):
+    """What a node says of itself in the handshake: bytes for the layer above, and the largest message it accepts."""
+
+    body: bytes
+    max_message_bytes: int
+
+    def pack(self) -> bytes:
+        """For the payload of a handshake message."""
+        return self.max_message_bytes.to_bytes(8, "big") + self.body
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Hello:
+        """Raises HandshakeFailed."""
+        if len(payload) < 8:
+            raise HandshakeFailed("the payload of the handshake is too short")
+        return cls(payload[8:], int.from_bytes(payload[:8], "big"))
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConnected:
+    """A session with a peer is open; `hello` is what the peer's node said of itself."""
+
+    peer: NodeId
+    address: Address
+    hello: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDisconnected:
+    """The session with a peer, or the attempt to open one, is over; unacknowledged messages may be lost.
+
+    `silent` is True when the peer did not answer, False when either side ended it.
+    """
+
+    peer: NodeId
+    reason: str
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MessageArrived:
+    """A message from a peer; `body` is the receiver's to keep."""
+
+    peer: NodeId
+    body: Buffer
+
+
+@dataclass(frozen=True, slots=True)
+class GossipArrived:
+    """A membership message from somebody who has the cluster key."""
+
+    source: Address
+    body: bytes
+
+
+@dataclass(slots=True, eq=False)
+class Posted:
+    """A message given to `send`; `session` and `outgoing` are set once it is on its way."""
+
+    peer: NodeId
+    parts: Sequence[Buffer]
+    channel: int
+    size_bytes: int
+    session: Session | None = None
+    outgoing: Outgoing | None = None
+    abandoned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PostRefused:
+    """A message that had waited for a session cannot be sent on it; `reason` is for the sender."""
+
+    posted: Posted
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StraySession:
+    """A datagram of a session that does not exist here: forged, late, or from a peer that missed our restart."""
+
+    source: Address
+
+
+EndpointEvent: TypeAlias = (
+    PeerConnected | PeerDisconnected | MessageArrived | PostRefused | GossipArrived | StraySession
+)
+
+
+class LinkState(Enum):
+    """Where the link to one peer stands."""
+
+    IDLE = auto()
+    DIALING = auto()
+    OPEN = auto()
+
+
+@dataclass(slots=True)
+class Link:
+    """One peer, as the endpoint knows it."""
+
+    peer: NodeId
+    state: LinkState = LinkState.IDLE
+    session: Session | None = None
+    index: int = 0
+    pending: deque[Posted] = field(default_factory=deque)

@@ -1,0 +1,440 @@
+"""Decides what one session sends and when: reliable, encrypted messages between two nodes over datagrams.
+
+| state   | meaning                                              | leaves by                                   |
+|---------|------------------------------------------------------|---------------------------------------------|
+| OPEN    | messages flow                                        | `close`, a CLOSE from the peer, silence     |
+| CLOSING | our CLOSE is on its way, repeated until it is answered | the peer's CLOSE, or CLOSE_TRIES tries      |
+| CLOSED  | nothing is sent; what still comes is told so, thrice | never                                        |
+
+Invariants: every message is delivered once, or the session ends with SessionLost or SessionClosed and the fate of
+what was not acknowledged is unknown. A packet number is used for one packet only, and so is its nonce. Packets
+are accepted once (RFC 6479's window), in any order. A peer from which nothing was heard for `timeout_s` although it
+owes an answer is lost. A watched session, one on which somebody waits for an answer, asks for a sign of life when it
+has heard nothing for `keepalive_s`. One that nobody watches is silent, and ends without a word when no message has
+passed for a while: after `idle_s` it is stale and must not be used for new messages, IDLE_MARGIN_S later it is
+CLOSED. The margin is longer than what two ends can disagree by, so neither sends into a session that the other dropped.
+
+Sources: RFC 9000 and 9002 for acknowledgement, recovery and close; WireGuard for the index in the header. Who speaks
+to a session: `receive` for each datagram, `datagrams` at the end of a loop turn (so that all frames of the turn share
+datagrams), `on_deadline` when `deadline` has come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeAlias
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from guthi.api import Buffer
+from guthi.errors import MalformedMessage, UsageError
+from guthi.security.handshake import TransportKeys
+from guthi.security.replay import ReplayWindow
+from guthi.transport.acknowledgements import MAX_ACK_DELAY_S, Acknowledgements
+from guthi.transport.congestion import Congestion
+from guthi.transport.inbox import Delivery, Inbox
+from guthi.transport.outbox import UNORDERED, UNORDERED_BULK, Carried, Outbox, Outgoing
+from guthi.transport.recovery import Recovery, SentPacket
+from guthi.transport.wire import (
+    HEADER,
+    PING,
+    SESSION_KIND,
+    TAG_BYTES,
+    Abandon,
+    Ack,
+    Close,
+    CloseCode,
+    Credit,
+    Fragment,
+    Frame,
+    Message,
+    Ping,
+    decode_frames,
+    encode_close,
+)
+
+__all__ = [
+    "MessageReceived",
+    "Session",
+    "SessionClosed",
+    "SessionEvent",
+    "SessionLost",
+    "SessionSettings",
+    "SessionState",
+]
+
+CLOSE_TRIES = 3
+IDLE_MARGIN_S = 15.0
+MAX_CHANNEL = 0xFFFFFFFF
+_NONCE_PREFIX = bytes(4)
+
+
+class SessionState(Enum):
+    """Where a session is in its life."""
+
+    OPEN = auto()
+    CLOSING = auto()
+    CLOSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Times in seconds and sizes in bytes that a session keeps to."""
+
+    keepalive_s: float = 5.0
+    timeout_s: float = 10.0
+    max_message_bytes: int = 1 << 30
+    idle_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A message arrived, whole and for the first time; `body` is the receiver's to keep."""
+
+    channel: int
+    body: Buffer
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """The session was closed by either side; nothing more comes."""
+
+    code: int
+    reason: str
+    by_peer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLost:
+    """The peer fell silent."""
+
+    reason: str
+
+
+SessionEvent: TypeAlias = MessageReceived | SessionClosed | SessionLost
+
+
+class Session:
+    """One side of a session; it lives from the end of the handshake to the close.
+
+    `remote_index` stands in the header of what we send, `datagram_bytes` is the largest datagram that the path takes,
+    `peer_max_message_bytes` the largest message that the peer accepts.
+    """
+
+    def __init__(
+        self,
+        keys: TransportKeys,
+        *,
+        remote_index: int,
+        datagram_bytes: int,
+        settings: SessionSettings,
+        now: float,
+        peer_max_message_bytes: int | None = None,
+        first_round_trip_s: float | None = None,
+    ) -> None:
+        self.state = SessionState.OPEN
+        self.watched = False  # somebody waits for an answer of the peer
+        self._seal, self._open = AESGCM(keys.send), AESGCM(keys.receive)
+        self._remote_index = remote_index
+        self._payload_bytes = datagram_bytes - HEADER.size - TAG_BYTES
+        self._settings = settings
+        self._peer_max_message_bytes = (
+            settings.max_message_bytes if peer_max_message_bytes is None else peer_max_message_bytes
+        )
+        self._outbox = Outbox()
+        self._inbox = Inbox(settings.max_message_bytes)
+        self._recovery: Recovery[Carried] = Recovery(MAX_ACK_DELAY_S, first_round_trip_s)
+        self._congestion = Congestion(datagram_bytes)
+        self._acknowledgements = Acknowledgements()
+        self._window = ReplayWindow()
+        self._probes_due = 0
+        self._ping_due = False
+        self._heard_at = self._used_at = now
+        self._owed_since: float | None = None  # since when the peer owes us a sign of life
+        self._credit_packet: int | None = None  # the packet that carried our newest CREDIT, until acknowledged
+        self._credit_due = False
+        self._close_frame: bytes | None = None
+        self._close_due = False
+        self._close_tries = 0
+        self._close_at: float | None = None
+
+    # ---- what the node asks for
+
+    def send(self, parts: Sequence[Buffer], channel: int = UNORDERED) -> Outgoing:
+        """Queue a message; raises UsageError if it is longer than the peer accepts, or for one channel too many.
+
+        Messages on one channel arrive in the order in which they were sent; on channel 0 each arrives as soon as it
+        is complete. The parts are bytes throughout, and must not change until the message is acknowledged.
+        """
+        if not 0 <= channel <= MAX_CHANNEL or channel == UNORDERED_BULK:
+            raise UsageError(f"channel {channel} is not free; use 0 for no order, or 2 to {MAX_CHANNEL}")
+        size_bytes = sum(map(len, parts))
+        if size_bytes > self._peer_max_message_bytes:
+            raise UsageError(
+                f"a message of {size_bytes} bytes is longer than the peer's max_message of "
+                f"{self._peer_max_message_bytes}; raise [transport] max_message there, or send it in pieces"
+            )
+        return self._outbox.put(parts, channel)
+
+    def abandon(self, message: Outgoing) -> None:
+        """Give up a message that may not have been sent or delivered yet."""
+        self._outbox.abandon(message)
+
+    def ping(self) -> None:
+        """Ask the peer for a sign of life with the next datagram."""
+        self._ping_due = True
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Say goodbye; messages not yet sent are dropped."""
+        if self.state is SessionState.OPEN:
+            self.state = SessionState.CLOSING
+            self._close_frame = encode_close(code, reason)
+            self._close_due = True
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of messages that the peer has not acknowledged."""
+        return self._outbox.buffered_bytes
+
+    @property
+    def settled(self) -> bool:
+        """True when all that was sent has been acknowledged and nothing waits."""
+        return self._outbox.empty and not len(self._recovery)
+
+    def is_stale(self, now: float) -> bool:
+        """True when it has been unused for so long that the peer may be about to drop it."""
+        return not self.watched and now >= self._used_at + self._settings.idle_s and self.settled
+
+    def expire(self) -> None:
+        """End without a word."""
+        self._finish()
+
+    @property
+    def round_trip_s(self) -> float:
+        """The smoothed round-trip time."""
+        return self._recovery.round_trip.smoothed_s
+
+    # ---- receiving
+
+    def receive(self, datagram: Buffer, now: float) -> list[SessionEvent] | None:
+        """Take one datagram in; None when it is not authentic or came before, and nothing has changed."""
+        header = bytes(datagram[: HEADER.size])
+        if len(header) < HEADER.size:
+            return None
+        number = int.from_bytes(header[-8:], "big")
+        if not self._window.fresh(number):
+            return None
+        try:
+            payload = self._open.decrypt(_NONCE_PREFIX + header[-8:], memoryview(datagram)[HEADER.size :], header)
+        except (InvalidTag, ValueError):
+            return None
+        self._window.mark(number)
+        self._heard_at, self._owed_since = now, None
+        return self._opened(number, payload, now)
+
+    def _opened(self, number: int, payload: bytes, now: float) -> list[SessionEvent]:
+        if self.state is not SessionState.OPEN:
+            return self._opened_late(payload)
+        events: list[SessionEvent] = []
+        deliveries: list[Delivery] = []
+        try:
+            frames = decode_frames(payload)
+            asks = False
+            for frame in frames:
+                if isinstance(frame, Message):
+                    self._inbox.message(frame, deliveries)
+                    asks = True
+                elif isinstance(frame, Ack):
+                    self._acknowledged(frame, now)
+                elif isinstance(frame, Close):
+                    events.append(self._closed_by_peer(frame))
+                    break
+                else:
+                    self._control(frame, deliveries)
+                    asks = True
+            self._acknowledgements.received(number, asks, now)
+            if deliveries:
+                self._used_at = now
+        except MalformedMessage as breach:
+            self.close(CloseCode.BREACH, str(breach))
+            events.append(SessionClosed(CloseCode.BREACH, f"the peer broke the protocol: {breach}", by_peer=False))
+        return [*(MessageReceived(channel, body) for channel, body in deliveries), *events]
+
+    def _control(self, frame: Frame, deliveries: list[Delivery]) -> None:
+        match frame:
+            case Fragment():
+                self._inbox.fragment(frame, deliveries)
+            case Credit():
+                self._outbox.grant(frame.counted_bytes, frame.bulk_messages)
+            case Abandon():
+                self._inbox.abandoned(frame, deliveries)
+            case Ping() | _:
+                pass
+
+    def _acknowledged(self, frame: Ack, now: float) -> None:
+        in_flight_before = self._recovery.in_flight_bytes
+        outcome = self._recovery.acknowledge(frame.ranges, frame.delay_us / 1e6, now)
+        for packet in outcome.acknowledged:
+            self._congestion.acknowledged(packet.size_bytes, packet.sent_at, in_flight_before)
+            for carried in packet.carried:
+                self._outbox.acknowledged(carried)
+            if packet.number == self._credit_packet:
+                self._credit_packet = None
+        self._lost(outcome.lost, now)
+
+    def _lost(self, packets: Sequence[SentPacket[Carried]], now: float) -> None:
+        if not packets:
+            return
+        self._congestion.lost(packets[-1].sent_at, now)
+        for packet in packets:
+            self._resend(packet)
+
+    def _resend(self, packet: SentPacket[Carried]) -> None:
+        for carried in packet.carried:
+            self._outbox.lost(carried)
+        if packet.number == self._credit_packet:
+            self._credit_packet = None
+            self._credit_due = True
+
+    def _opened_late(self, payload: bytes) -> list[SessionEvent]:
+        """A datagram came to a closing or closed session: the peer answers our CLOSE, or has not heard it yet."""
+        if self.state is SessionState.CLOSED:
+            self._close_due = self._close_frame is not None and self._close_tries < CLOSE_TRIES
+            return []
+        try:
+            if any(isinstance(frame, Close) for frame in decode_frames(payload)):
+                self._finish()
+        except MalformedMessage:
+            pass  # our CLOSE is repeated all the same
+        return []
+
+    def _closed_by_peer(self, frame: Close) -> SessionClosed:
+        self._close_frame = encode_close(CloseCode.DONE, "")
+        self._finish()
+        self._close_due = True
+        return SessionClosed(frame.code, frame.reason, by_peer=True)
+
+    def _finish(self) -> None:
+        self.state = SessionState.CLOSED
+        self._close_at = None
+        self._close_due = False
+
+    # ---- sending
+
+    def datagrams(self, now: float) -> list[bytes]:
+        """All datagrams that may leave now."""
+        if self.state is not SessionState.OPEN:
+            return self._close_datagrams(now)
+        credit = self._inbox.current_credit_frame() if self._credit_due else self._inbox.credit_frame()
+        ready: list[bytes] = []
+        while True:
+            datagram = self._next_datagram(credit, now)
+            if datagram is None:
+                return ready
+            credit = None
+            ready.append(datagram)
+
+    def _next_datagram(self, credit: bytes | None, now: float) -> bytes | None:
+        may_send = self._probes_due > 0 or self._recovery.in_flight_bytes < self._congestion.window_bytes
+        has_data = may_send and self._outbox.ready
+        asks = has_data or self._ping_due or credit is not None
+        due = self._acknowledgements.deadline
+        if not asks and (due is None or due > now):
+            return None
+        frames: list[Buffer] = []
+        carried: list[Carried] = []
+        if self._acknowledgements.wanted:
+            frames.append(self._acknowledgements.take(now))
+        if credit is not None:
+            frames.append(credit)
+            self._credit_packet, self._credit_due = self._recovery.next_number, False
+        if has_data:
+            self._outbox.fill(self._payload_bytes - sum(map(len, frames)), frames, carried)
+        if self._ping_due or (asks and credit is None and not carried):
+            frames.append(PING)
+        self._ping_due = False
+        return self._sealed(frames, carried if asks else None, now)
+
+    def _sealed(self, frames: list[Buffer], carried: list[Carried] | None, now: float) -> bytes:
+        """One datagram; with `carried` None it asks for no acknowledgement and is not tracked."""
+        number = self._recovery.next_number
+        self._recovery.next_number += 1
+        header = HEADER.pack(SESSION_KIND, self._remote_index, number)
+        datagram = header + self._seal.encrypt(_NONCE_PREFIX + header[-8:], b"".join(frames), header)
+        if carried is not None:
+            self._probes_due = max(self._probes_due - 1, 0)
+            if carried:
+                self._used_at = now
+            self._recovery.sent(SentPacket(number, now, len(datagram), carried))
+            if self._owed_since is None:
+                self._owed_since = now
+        return datagram
+
+    def _close_datagrams(self, now: float) -> list[bytes]:
+        if not self._close_due or self._close_frame is None:
+            return []
+        self._close_due = False
+        self._close_tries += 1
+        if self.state is SessionState.CLOSING:
+            self._close_at = now + self._recovery.round_trip.probe_interval_s(MAX_ACK_DELAY_S)
+        return [self._sealed([self._close_frame], None, now)]
+
+    # ---- time
+
+    @property
+    def deadline(self) -> float | None:
+        """When `on_deadline` wants to be called; None for never."""
+        if self.state is not SessionState.OPEN:
+            return self._close_at
+        moments = [self._acknowledgements.deadline, self._recovery.deadline]
+        if self._owed_since is not None:
+            moments.append(self._owed_since + self._settings.timeout_s)
+        elif self.watched:
+            moments.append(self._heard_at + self._settings.keepalive_s)
+        elif self.settled:
+            moments.append(self._expires_at)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    @property
+    def _expires_at(self) -> float:
+        return self._used_at + self._settings.idle_s + IDLE_MARGIN_S
+
+    def on_deadline(self, now: float) -> list[SessionEvent]:
+        """Do what time asks for; datagrams may be ready afterwards."""
+        if self.state is not SessionState.OPEN:
+            self._close_again(now)
+            return []
+        if self._owed_since is not None:
+            if now >= self._owed_since + self._settings.timeout_s:
+                self._finish()
+                return [SessionLost(f"no answer for {self._settings.timeout_s:g} s")]
+        elif self.watched:
+            self._ping_due |= now >= self._heard_at + self._settings.keepalive_s
+        elif now >= self._expires_at and self.settled:
+            self._finish()
+            return [SessionClosed(CloseCode.DONE, "nobody used the session any more", by_peer=False)]
+        recovery_at = self._recovery.deadline
+        if recovery_at is not None and now >= recovery_at:
+            self._recover(now)
+        return []
+
+    def _recover(self, now: float) -> None:
+        if self._recovery.loss_pending:
+            self._lost(self._recovery.detect_losses(now), now)
+            return
+        self._recovery.probes_in_a_row += 1
+        self._probes_due = 1
+        self._resend(next(self._recovery.in_flight))
+        if not self._outbox.ready:
+            self._ping_due = True  # what the packet carried was given up meanwhile, or it was a PING itself
+
+    def _close_again(self, now: float) -> None:
+        if self._close_at is None or now < self._close_at:
+            return
+        if self._close_tries < CLOSE_TRIES:
+            self._close_due = True
+        else:
+            self._finish()

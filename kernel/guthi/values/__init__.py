@@ -1,0 +1,1 @@
+"""What can travel: plain values, numpy arrays, registered classes, exceptions."""

@@ -1,0 +1,105 @@
+"""The tables of a run as Markdown, for the terminal and the documentation, and all of it as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from performance.goals import MEASURES, Goal
+from performance.rounds import Start
+from performance.summary import Figure, Summary
+
+__all__ = ["as_json", "as_markdown"]
+
+NOT_MEASURED = "–"
+
+
+def as_markdown(summary: Summary, machine: Mapping[str, object]) -> str:
+    """What stands to must and aim, Guthi over each peer, and the figures themselves."""
+    parts = [
+        f"Measured {machine['date']} on {machine['cores']} cores of {machine['processor']}, {machine['system']}, "
+        f"Python {machine['python']}, commit {machine['commit']}, load before {machine['load_before']}.",
+        _goals(summary),
+        "Guthi over each peer, ratios of medians (below 1 is better for times, above 1 for rates):",
+        _ratios(summary),
+        "Medians over the starts, and the spread from least to greatest in parts of the median:",
+        _figures(summary),
+        *(f"Missing: {peer}: {reason}." for peer, reason in summary.missing.items()),
+        *(f"Failed: {peer}: {reason}." for peer, reason in summary.failed.items()),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _goals(summary: Summary) -> str:
+    rows = [_goal(goal, figure) for goal, figure in summary.goals()]
+    return _table(["work", "Guthi over", "measured", "in one round", "must", "aim", "reached"], rows)
+
+
+def _goal(goal: Goal, figure: Figure | None) -> list[str]:
+    sign = "≤" if MEASURES[goal.measure].less_is_better else "≥"
+    work = MEASURES[goal.measure].title + (goal.ours.removeprefix("Guthi") if goal.theirs else "")
+    aim = NOT_MEASURED if goal.aim is None else f"{goal.aim:g}"
+    reached = [NOT_MEASURED, NOT_MEASURED]
+    if figure is not None:
+        reached = [f"{figure.median:.2f}", f"{figure.low:.2f} to {figure.high:.2f}"]
+    verdict = NOT_MEASURED if figure is None else goal.verdict(figure.median)
+    return [work, goal.theirs or "(itself)", *reached, f"{sign} {goal.must:g}", aim, verdict]
+
+
+def _ratios(summary: Summary) -> str:
+    measures = [measure for measure in summary.measures() if summary.ours(measure)]
+    rows = []
+    for peer in summary.peers:
+        ratios = [summary.ratio(measure, summary.ours(measure), peer.title) for measure in measures]
+        if peer.family != "guthi" and any(ratios):
+            rows.append([peer.title, *(NOT_MEASURED if ratio is None else f"{ratio.median:.2f}" for ratio in ratios)])
+    return _table(["peer", *(MEASURES[measure].title.split(",")[0] for measure in measures)], rows) if rows else ""
+
+
+def _figures(summary: Summary) -> str:
+    measures = summary.measures()
+    rows = [[peer.title, *(_cell(summary.figure(peer.title, each)) for each in measures)] for peer in summary.peers]
+    return _table(["peer", *(MEASURES[measure].title for measure in measures)], rows)
+
+
+def _cell(figure: Figure | None) -> str:
+    if figure is None:
+        return NOT_MEASURED
+    digits = 0 if figure.median >= 100 else 1 if figure.median >= 1 else 3
+    return f"{figure.median:,.{digits}f} ({figure.spread_percent:.0f} %)"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in (head, *rows)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def as_json(
+    summary: Summary, starts: Sequence[Start], machine: Mapping[str, object], versions: Mapping[str, str]
+) -> dict[str, Any]:
+    """Every start, what follows from them, and what they were made on."""
+    return {
+        "machine": dict(machine),
+        "versions": dict(versions),
+        "missing": summary.missing,
+        "failed": summary.failed,
+        "goals": [
+            {
+                "measure": goal.measure,
+                "ours": goal.ours,
+                "theirs": goal.theirs,
+                "must": goal.must,
+                "aim": goal.aim,
+                "measured": figure and {"median": figure.median, "low": figure.low, "high": figure.high},
+                "reached": figure and goal.verdict(figure.median),
+            }
+            for goal, figure in summary.goals()
+        ],
+        "starts": [
+            {"round": start.round, "peer": start.peer.title, "measures": dict(start.measures)}
+            for start in starts
+            if start.measures
+        ],
+    }

@@ -18,6 +18,12 @@ check: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
 
+# All of it takes six minutes and renews docs/benchmarks.*; a short look: make bench PEERS=zmq,tcp SECONDS=1 STARTS=2
+bench: .venv/bench-ready
+	PYTHONPATH=tests $(BIN)/python -m performance $(if $(PEERS),--peers $(PEERS)) \
+	    $(if $(SECONDS),--seconds $(SECONDS)) $(if $(STARTS),--starts $(STARTS)) \
+	    $(if $(OUTPUT),--output $(OUTPUT),$(if $(PEERS)$(SECONDS)$(STARTS),,--output docs))
+
 docs: .venv/ready-for-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
@@ -33,6 +39,10 @@ clean:
 	    { echo "Guthi needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.venv/bench-ready: .venv/ready requirements-bench.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
 .venv/ready-for-docs: .venv/ready requirements-docs.txt

@@ -8,24 +8,17 @@ processor; timers of one moment fire in the order in which they were set.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
 from contextvars import Context, ContextVar
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-__all__ = ["PROCESSOR", "Gate", "GatedHandle", "ProcessorHandle", "TimeKeeper", "Timer"]
+if TYPE_CHECKING:
+    from guthi.testing.loop import VirtualLoop
+
+__all__ = ["PROCESSOR", "Gate", "GatedHandle", "ProcessorHandle", "Timer"]
 
 EARLY_S = 1e-6
-
-
-class TimeKeeper(Protocol):
-    """What handles want of their loop."""
-
-    now: float
-    numbers: Iterator[int]
-
-    def push(self, timer: asyncio.TimerHandle, when: float) -> None:
-        """Let a timer fire at this moment of the world's time."""
 
 
 class GatedHandle(Protocol):
@@ -70,7 +63,7 @@ class ProcessorHandle(asyncio.Handle):
     __slots__ = ("_gate",)
 
     def __init__(
-        self, gate: Gate, callback: Callable[..., object], args: tuple[Any, ...], loop: TimeKeeper, context: Context
+        self, gate: Gate, callback: Callable[..., object], args: tuple[Any, ...], loop: VirtualLoop, context: Context
     ) -> None:
         super().__init__(callback, args, loop, context)
         self._gate = gate
@@ -96,7 +89,7 @@ class Timer(asyncio.TimerHandle):
         local_when: float,
         callback: Callable[..., object],
         args: tuple[Any, ...],
-        loop: TimeKeeper,
+        loop: VirtualLoop,
         context: Context,
     ) -> None:
         when = local_when if gate is None else gate.world_time(local_when)
@@ -117,7 +110,7 @@ class Timer(asyncio.TimerHandle):
         if gate is None:
             asyncio.Handle._run(self)
             return
-        loop: TimeKeeper = self._loop  # type: ignore[attr-defined]
+        loop: VirtualLoop = self._loop  # type: ignore[attr-defined]
         if gate.local_time(loop.now) < self._local_when - EARLY_S:  # the machine's clock has been slowed meanwhile
             loop.push(self, gate.world_time(self._local_when))
         elif gate.is_free(loop.now):

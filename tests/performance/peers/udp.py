@@ -71,7 +71,8 @@ class Client:
     async def add(self, a: int, b: int) -> int:
         """One datagram there, one back."""
         number = next(self._numbers)
-        future = self._waiting[number] = self._loop.create_future()
+        future: asyncio.Future[int] = self._loop.create_future()
+        self._waiting[number] = future
         self._socket.send(self._seal.seal(msgpack.packb((number, "add", a, b))))
         return await future
 

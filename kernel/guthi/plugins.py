@@ -100,9 +100,10 @@ def installed_plugins() -> dict[str, InstalledPlugin]:
 
 def enabled_plugins(names: Iterable[str]) -> list[tuple[type[Plugin], str]]:
     """The classes and versions of the named plugins; raises PluginError for one that is not installed."""
-    installed = installed_plugins()
+    wanted = list(names)
+    installed = installed_plugins() if wanted else {}  # reading what is installed takes longer than starting a node
     chosen = []
-    for name in names:
+    for name in wanted:
         if name not in installed:
             close = get_close_matches(name, installed, n=1)
             mend = f"did you mean {close[0]!r}?" if close else f"installed are: {', '.join(installed) or 'none'}"

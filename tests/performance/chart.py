@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.ticker import NullFormatter
 
 from performance.goals import MEASURES
 from performance.summary import Figure, Summary
@@ -45,5 +46,6 @@ def _panel(axis: Any, summary: Summary, measure: str) -> None:
     bars = axis.barh(names, medians, xerr=errors, color=colours, ecolor="#444444")
     axis.bar_label(bars, [f" {median:,.0f}" for median in medians], label_type="center", fontsize=8)
     axis.set_xscale("log")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_title(f"{MEASURES[measure].title} ({'less' if less_is_better else 'more'} is better)", fontsize=11)
     axis.tick_params(axis="y", labelsize=9)

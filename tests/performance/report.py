@@ -20,7 +20,7 @@ def as_markdown(summary: Summary, machine: Mapping[str, object]) -> str:
         f"Measured {machine['date']} on {machine['cores']} cores of {machine['processor']}, {machine['system']}, "
         f"Python {machine['python']}, commit {machine['commit']}, load before {machine['load_before']}.",
         _goals(summary),
-        "Guthi over each peer, ratios of medians (below 1 is better for times, above 1 for rates):",
+        "Guthi over each peer, ratios of medians: times are better below 1, calls/s, MB/s and tasks/s above.",
         _ratios(summary),
         "Medians over the starts, and the spread from least to greatest in parts of the median:",
         _figures(summary),
@@ -47,13 +47,14 @@ def _goal(goal: Goal, figure: Figure | None) -> list[str]:
 
 
 def _ratios(summary: Summary) -> str:
-    measures = [measure for measure in summary.measures() if summary.ours(measure)]
-    rows = []
-    for peer in summary.peers:
-        ratios = [summary.ratio(measure, summary.ours(measure), peer.title) for measure in measures]
-        if peer.family != "guthi" and any(ratios):
-            rows.append([peer.title, *(NOT_MEASURED if ratio is None else f"{ratio.median:.2f}" for ratio in ratios)])
-    return _table(["peer", *(MEASURES[measure].title.split(",")[0] for measure in measures)], rows) if rows else ""
+    peers = [peer for peer in summary.peers if peer.family != "guthi"]
+    measures = [each for each in summary.measures() if any(summary.over(peer, each) for peer in peers)]
+    ratios = [[summary.over(peer, measure) for measure in measures] for peer in peers]
+    rows = [
+        [peer.title, *(f"{each.median:.2f}" if each else NOT_MEASURED for each in row)]
+        for peer, row in zip(peers, ratios, strict=True)
+    ]
+    return _table(["Guthi over", *(MEASURES[measure].title.rpartition(",")[0] for measure in measures)], rows)
 
 
 def _figures(summary: Summary) -> str:

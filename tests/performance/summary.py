@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from performance.goals import GOALS, MEASURES, Goal
-from performance.peers import Peer
+from performance.peers import PEERS, Peer
 from performance.rounds import Start
 
 __all__ = ["Figure", "Summary"]
@@ -37,7 +37,8 @@ class Summary:
 
     def __init__(self, starts: Sequence[Start]) -> None:
         self._values: dict[tuple[str, str], dict[int, float]] = {}
-        self.peers: list[Peer] = list(dict.fromkeys(start.peer for start in starts if start.measures))
+        measured = {start.peer for start in starts if start.measures}
+        self.peers = [peer for peer in PEERS if peer in measured]
         self.missing = {start.peer.title: start.missing for start in starts if start.missing}
         self.failed = {start.peer.title: start.failed for start in starts if start.failed}
         for start in starts:
@@ -68,10 +69,10 @@ class Summary:
             for goal in GOALS
         ]
 
-    def ours(self, measure: str) -> str:
-        """Which Guthi others are compared with: the one as it is by default, where that was measured."""
-        names = ("Guthi", "Guthi, two workers", "Guthi, four idle nodes")
-        return next((name for name in names if (name, measure) in self._values), "")
+    def over(self, peer: Peer, measure: str) -> Figure | None:
+        """Guthi's ratio over another peer: of the Guthi that it is compared with, or else of the two workers."""
+        ratios = (self.ratio(measure, ours, peer.title) for ours in (peer.beside, "Guthi, two workers"))
+        return next((ratio for ratio in ratios if ratio), None)
 
     def measures(self) -> list[str]:
         """What was measured of any peer, in the order of the tables."""

@@ -15,12 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from guthi.api import Address
 from guthi.configuration.tables import (
     Duration,
     Size,
+    annotations_of,
     as_any,
     checked,
     overlay,
@@ -293,7 +294,7 @@ def _with_environment(config: Config, environment: Mapping[str, str]) -> Config:
 
 
 def _from_environment(instance: T, table: str, environment: Mapping[str, str]) -> T:
-    annotations = get_type_hints(type(instance), include_extras=True)
+    annotations = annotations_of(as_any(type(instance)))
     known = {f"GUTHI_{table}_{key}".upper(): key for key in annotations}
     values = {}
     for variable in sorted(environment):

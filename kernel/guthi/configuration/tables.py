@@ -15,6 +15,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -25,6 +26,7 @@ __all__ = [
     "Duration",
     "Size",
     "Written",
+    "annotations_of",
     "as_any",
     "checked",
     "overlay",
@@ -151,8 +153,14 @@ def checked(make: Callable[[], T], where: str) -> T:
         raise ConfigError(f"{where}: {error}") from None
 
 
+@lru_cache(maxsize=256)
+def annotations_of(cls: type) -> Mapping[str, Any]:
+    """The resolved annotations of a class; resolving compiles each of them, so it is done once a class."""
+    return types.MappingProxyType(get_type_hints(cls, include_extras=True))
+
+
 def _read_keys(cls: type, table: Mapping[str, Any], where: str, folder: Path | None) -> dict[str, Any]:
-    annotations = get_type_hints(cls, include_extras=True)
+    annotations = annotations_of(cls)
     known = [each.name for each in fields(as_any(cls)) if each.init]
     values = {}
     for key, value in table.items():

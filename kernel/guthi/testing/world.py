@@ -16,6 +16,7 @@ Nodes are guthi's own, unchanged, cryptography included. A world belongs to one 
 from __future__ import annotations
 
 import asyncio
+import os
 import random as global_random
 import shutil
 import tempfile
@@ -47,6 +48,7 @@ __all__ = ["World", "simulated"]
 T = TypeVar("T")
 
 PORT = 6969
+MEMORY = "/dev/shm"
 KERNEL_TABLES = ("transport", "gossip")
 DEFAULT_LINK = Link()
 
@@ -194,7 +196,8 @@ class World:
 
     def _disk(self, name: str) -> Path:
         if self._disks is None:
-            self._disks = Path(tempfile.mkdtemp(prefix="guthi-world-"))
+            in_memory = MEMORY if os.access(MEMORY, os.W_OK) else None  # nodes sync their disks, which takes real time
+            self._disks = Path(tempfile.mkdtemp(prefix="guthi-world-", dir=in_memory))
         return self._disks / name
 
     # ---- faults

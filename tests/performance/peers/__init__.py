@@ -14,7 +14,7 @@ class Peer:
     """`adapter` is "family:name", `servers` how many processes serve, `package` what to ask for its version.
 
     `starts_at_most` bounds how often a peer that takes long to start is started; `bulk_bytes` is less than the others'
-    64 MiB for a peer that would take many seconds.
+    64 MiB for a peer that would take many seconds. `beside` is the title of the Guthi that it is compared with.
     """
 
     title: str
@@ -23,6 +23,7 @@ class Peer:
     servers: int = 1
     starts_at_most: int = 1000
     bulk_bytes: int = BULK_BYTES
+    beside: str = "Guthi"
 
     @property
     def family(self) -> str:
@@ -48,7 +49,7 @@ PEERS = (
     Peer("gRPC", "grpc:blocking", "grpcio"),
     Peer("gRPC aio", "grpc:asyncio", "grpcio"),
     Peer("NATS", "nats:broker", "nats-py"),
-    Peer("aioquic", "aioquic:bulk", "aioquic", bulk_bytes=16 << 20),
+    Peer("aioquic", "aioquic:bulk", "aioquic", bulk_bytes=16 << 20, beside="Guthi, 1,400-byte path"),
     Peer("Ray", "ray:actor", "ray", servers=0, starts_at_most=3),
     Peer("Dask", "dask:actor", "distributed", servers=0, starts_at_most=3),
     Peer("multiprocessing.Pool", "pool:pool", servers=0),

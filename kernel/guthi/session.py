@@ -36,6 +36,7 @@ from guthi.errors import MalformedMessage, UsageError
 from guthi.handshake import TransportKeys
 from guthi.inbox import Delivery, Inbox
 from guthi.outbox import UNORDERED, UNORDERED_BULK, Carried, Outbox, Outgoing
+from guthi.pacing import GAIN, SLOW_START_GAIN, Pacer
 from guthi.recovery import Recovery, SentPacket
 from guthi.replay import ReplayWindow
 from guthi.wire import (
@@ -148,6 +149,9 @@ class Session:
         self._inbox = Inbox(settings.max_message_bytes)
         self._recovery: Recovery[Carried] = Recovery(MAX_ACK_DELAY_S, first_round_trip_s)
         self._congestion = Congestion(datagram_bytes)
+        self._pacer = Pacer(datagram_bytes, now)
+        self._pace_at: float | None = None  # when data that the pacer holds back may leave
+        self._held_back = False  # more would have been sent, had window and pacer allowed it
         self._acknowledgements = Acknowledgements()
         self._window = ReplayWindow()
         self._probes_due = 0
@@ -275,15 +279,21 @@ class Session:
                 pass
 
     def _acknowledged(self, frame: Ack, now: float) -> None:
-        in_flight_before = self._recovery.in_flight_bytes
         outcome = self._recovery.acknowledge(frame.ranges, frame.delay_us / 1e6, now)
+        trip = self._recovery.round_trip
+        if outcome.sampled:
+            self._congestion.sampled(trip.latest_s, outcome.acknowledged[-1].number, self._recovery.next_number)
         for packet in outcome.acknowledged:
-            self._congestion.acknowledged(packet.size_bytes, packet.sent_at, in_flight_before)
+            self._congestion.acknowledged(
+                packet.size_bytes, packet.sent_at, now, trip.smoothed_s, is_full=self._held_back
+            )
             for carried in packet.carried:
                 self._outbox.acknowledged(carried)
             if packet.number == self._credit_packet:
                 self._credit_packet = None
         self._lost(outcome.lost, now)
+        if outcome.persistent:
+            self._congestion.collapsed()
 
     def _lost(self, packets: Sequence[SentPacket[Carried]], now: float) -> None:
         if not packets:
@@ -329,17 +339,33 @@ class Session:
         if self.state is not SessionState.OPEN:
             return self._close_datagrams(now)
         credit = self._inbox.current_credit_frame() if self._credit_due else self._inbox.credit_frame()
+        self._fill_bucket(now)
         ready: list[bytes] = []
-        while True:
-            datagram = self._next_datagram(credit, now)
-            if datagram is None:
-                return ready
+        while (datagram := self._next_datagram(credit, now)) is not None:
             credit = None
             ready.append(datagram)
+        self._note_what_holds_back()
+        return ready
+
+    def _fill_bucket(self, now: float) -> None:
+        congestion = self._congestion
+        gain = SLOW_START_GAIN if congestion.in_slow_start else GAIN
+        round_trip_s = self._recovery.round_trip.smoothed_s
+        self._pacer.fill(congestion.window_bytes, round_trip_s, congestion.datagram_bytes, now, gain)
+
+    def _note_what_holds_back(self) -> None:
+        self._held_back = self._outbox.ready
+        has_window = self._recovery.in_flight_bytes < self._congestion.window_bytes
+        self._pace_at = self._pacer.next_at() if self._held_back and has_window else None
+
+    @property
+    def _may_send(self) -> bool:
+        if self._probes_due:
+            return True
+        return self._recovery.in_flight_bytes < self._congestion.window_bytes and self._pacer.allows
 
     def _next_datagram(self, credit: bytes | None, now: float) -> bytes | None:
-        may_send = self._probes_due > 0 or self._recovery.in_flight_bytes < self._congestion.window_bytes
-        has_data = may_send and self._outbox.ready
+        has_data = self._may_send and self._outbox.ready
         asks = has_data or self._ping_due or credit is not None
         due = self._acknowledgements.deadline
         if not asks and (due is None or due > now):
@@ -366,6 +392,7 @@ class Session:
         datagram = header + self._seal.encrypt(_NONCE_PREFIX + header[-8:], b"".join(frames), header)
         if carried is not None:
             self._probes_due = max(self._probes_due - 1, 0)
+            self._pacer.spend(len(datagram))
             if carried:
                 self._used_at = now
             self._recovery.sent(SentPacket(number, now, len(datagram), carried))
@@ -389,7 +416,7 @@ class Session:
         """When `on_deadline` wants to be called; None for never."""
         if self.state is not SessionState.OPEN:
             return self._close_at
-        moments = [self._acknowledgements.deadline, self._recovery.deadline]
+        moments = [self._acknowledgements.deadline, self._recovery.deadline, self._pace_at]
         if self._owed_since is not None:
             moments.append(self._owed_since + self._settings.timeout_s)
         elif self.watched:

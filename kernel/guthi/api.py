@@ -95,7 +95,7 @@ class Datagrams(Protocol):
         """The bound address, with the port that the system chose."""
 
     def max_datagram_bytes(self, destination: Address) -> int:
-        """The largest datagram that is known to reach the destination's link in one piece."""
+        """The largest datagram that is worth trying on the way to the destination (see `pathmtu`)."""
 
     def send(self, datagram: Buffer, destination: Address) -> None:
         """Send, or drop when the system has no room: loss is the session's business."""

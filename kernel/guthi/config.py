@@ -329,8 +329,8 @@ class TransportConfig:
     """The table [transport]. A peer is lost when it is silent for `timeout` while an answer is due.
 
     A session on which somebody waits asks for a sign of life each `keepalive`; an unused one ends after `idle`.
-    `max_datagram`: bytes of UDP payload off loopback. `receive_buffer`: how far a peer may send ahead of the
-    reader.
+    `max_datagram`: the most bytes of UDP payload that are tried on a path; what it takes is found out.
+    `receive_buffer`: how far a peer may send ahead of the reader.
     """
 
     keepalive: Duration = 5.0
@@ -338,7 +338,7 @@ class TransportConfig:
     handshake_timeout: Duration = 5.0
     idle: Duration = 60.0
     max_message: Size = 1 << 30
-    max_datagram: int = 1200
+    max_datagram: int = 61_440
     receive_buffer: Size = 4 << 20
 
     def __post_init__(self) -> None:

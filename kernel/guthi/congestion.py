@@ -44,7 +44,7 @@ class Congestion:
 
     def __init__(self, datagram_bytes: int) -> None:
         self.datagram_bytes = datagram_bytes
-        self.window_bytes: float = min(10 * datagram_bytes, max(14_720, 2 * datagram_bytes))
+        self.window_bytes: float = _first_window_bytes(datagram_bytes)
         self._slow_start = SlowStart()
         self._recovery_started_at = float("-inf")
         self._before_loss_bytes = 0.0  # the window when the last loss came
@@ -53,6 +53,14 @@ class Congestion:
         self._curve_began_at: float | None = None
         self._reno_bytes = 0.0
         self._idle_since: float | None = None
+
+    def resized(self, datagram_bytes: int) -> None:
+        """Datagrams are of this size from now on; a window before its first loss is at least the first window of it."""
+        if datagram_bytes == self.datagram_bytes:
+            return
+        self.datagram_bytes = datagram_bytes
+        least_bytes = _first_window_bytes(datagram_bytes) if self.in_slow_start else self._smallest_bytes
+        self.window_bytes = max(self.window_bytes, least_bytes)
 
     @property
     def in_slow_start(self) -> bool:
@@ -128,3 +136,8 @@ class Congestion:
     @property
     def _smallest_bytes(self) -> int:
         return SMALLEST_WINDOW_DATAGRAMS * self.datagram_bytes
+
+
+def _first_window_bytes(datagram_bytes: int) -> int:
+    """RFC 9002, section 7.2."""
+    return min(10 * datagram_bytes, max(14_720, 2 * datagram_bytes))

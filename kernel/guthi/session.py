@@ -37,6 +37,7 @@ from guthi.handshake import TransportKeys
 from guthi.inbox import Delivery, Inbox
 from guthi.outbox import UNORDERED, UNORDERED_BULK, Carried, Outbox, Outgoing
 from guthi.pacing import GAIN, SLOW_START_GAIN, Pacer
+from guthi.pathmtu import PathMtu
 from guthi.recovery import Recovery, SentPacket
 from guthi.replay import ReplayWindow
 from guthi.wire import (
@@ -55,6 +56,7 @@ from guthi.wire import (
     Ping,
     decode_frames,
     encode_close,
+    encode_padding,
 )
 
 __all__ = [
@@ -121,8 +123,8 @@ SessionEvent: TypeAlias = MessageReceived | SessionClosed | SessionLost
 class Session:
     """One side of a session; it lives from the end of the handshake to the close.
 
-    `remote_index` stands in the header of what we send, `datagram_bytes` is the largest datagram that the path takes,
-    `peer_max_message_bytes` the largest message that the peer accepts.
+    `remote_index` stands in the header of what we send, `datagram_bytes` is the largest datagram that may be tried on
+    the path, `peer_max_message_bytes` the largest message that the peer accepts.
     """
 
     def __init__(
@@ -140,7 +142,7 @@ class Session:
         self.watched = False  # somebody waits for an answer of the peer
         self._seal, self._open = AESGCM(keys.send), AESGCM(keys.receive)
         self._remote_index = remote_index
-        self._payload_bytes = datagram_bytes - HEADER.size - TAG_BYTES
+        self._path = PathMtu(datagram_bytes)
         self._settings = settings
         self._peer_max_message_bytes = (
             settings.max_message_bytes if peer_max_message_bytes is None else peer_max_message_bytes
@@ -148,8 +150,8 @@ class Session:
         self._outbox = Outbox()
         self._inbox = Inbox(settings.max_message_bytes)
         self._recovery: Recovery[Carried] = Recovery(MAX_ACK_DELAY_S, first_round_trip_s)
-        self._congestion = Congestion(datagram_bytes)
-        self._pacer = Pacer(datagram_bytes, now)
+        self._congestion = Congestion(self._path.datagram_bytes)
+        self._pacer = Pacer(self._path.datagram_bytes, now)
         self._pace_at: float | None = None  # when data that the pacer holds back may leave
         self._held_back = False  # more would have been sent, had window and pacer allowed it
         self._acknowledgements = Acknowledgements()
@@ -221,6 +223,11 @@ class Session:
         """The smoothed round-trip time."""
         return self._recovery.round_trip.smoothed_s
 
+    @property
+    def datagram_bytes(self) -> int:
+        """The largest datagram that is known to pass."""
+        return self._path.datagram_bytes
+
     # ---- receiving
 
     def receive(self, datagram: Buffer, now: float) -> list[SessionEvent] | None:
@@ -287,6 +294,10 @@ class Session:
             self._congestion.acknowledged(
                 packet.size_bytes, packet.sent_at, now, trip.smoothed_s, is_full=self._held_back
             )
+            if self._path.is_probe(packet.number):
+                self._path.probe_arrived()
+                self._congestion.resized(self._path.datagram_bytes)
+            self._path.arrived(packet.size_bytes)
             for carried in packet.carried:
                 self._outbox.acknowledged(carried)
             if packet.number == self._credit_packet:
@@ -296,11 +307,16 @@ class Session:
             self._congestion.collapsed()
 
     def _lost(self, packets: Sequence[SentPacket[Carried]], now: float) -> None:
-        if not packets:
+        data = [packet for packet in packets if not self._path.is_probe(packet.number)]
+        if len(data) < len(packets):
+            self._path.probe_lost()
+        if not data:
             return
-        self._congestion.lost(packets[-1].sent_at, now)
-        for packet in packets:
+        self._congestion.lost(data[-1].sent_at, now)
+        for packet in data:
+            self._path.lost(packet.size_bytes)
             self._resend(packet)
+        self._congestion.resized(self._path.datagram_bytes)
 
     def _resend(self, packet: SentPacket[Carried]) -> None:
         for carried in packet.carried:
@@ -345,6 +361,9 @@ class Session:
             credit = None
             ready.append(datagram)
         self._note_what_holds_back()
+        wants_larger = len(ready) > 1 or self._held_back
+        if wants_larger and (probe_bytes := self._path.probe_bytes(now)) is not None:
+            ready.append(self._path_probe(probe_bytes, now))
         return ready
 
     def _fill_bucket(self, now: float) -> None:
@@ -378,11 +397,21 @@ class Session:
             frames.append(credit)
             self._credit_packet, self._credit_due = self._recovery.next_number, False
         if has_data:
-            self._outbox.fill(self._payload_bytes - sum(map(len, frames)), frames, carried)
+            payload_bytes = self._path.datagram_bytes - HEADER.size - TAG_BYTES
+            self._outbox.fill(payload_bytes - sum(map(len, frames)), frames, carried)
         if self._ping_due or (asks and credit is None and not carried):
             frames.append(PING)
         self._ping_due = False
         return self._sealed(frames, carried if asks else None, now)
+
+    def _path_probe(self, size_bytes: int, now: float) -> bytes:
+        """A padded datagram beside the data; it takes nothing of the window, and its loss is no sign of congestion."""
+        number = self._recovery.next_number
+        self._path.probe_sent(number, now)
+        padding = encode_padding(size_bytes - HEADER.size - TAG_BYTES - len(PING))
+        datagram = self._sealed([PING, padding], None, now)
+        self._recovery.sent(SentPacket(number, now, 0, []))
+        return datagram
 
     def _sealed(self, frames: list[Buffer], carried: list[Carried] | None, now: float) -> bytes:
         """One datagram; with `carried` None it asks for no acknowledgement and is not tracked."""
@@ -453,6 +482,8 @@ class Session:
             self._lost(self._recovery.detect_losses(now), now)
             return
         self._recovery.probes_in_a_row += 1
+        self._path.timed_out(self._recovery.probes_in_a_row)
+        self._congestion.resized(self._path.datagram_bytes)
         self._probes_due = 1
         self._resend(next(self._recovery.in_flight))
         if not self._outbox.ready:

@@ -20,8 +20,9 @@ from guthi.errors import AddressUnavailable
 __all__ = ["SystemHost", "UdpPort"]
 
 LARGEST_DATAGRAM_BYTES = 65_536
-# What a loopback interface takes in one piece, less the headers: Linux has an MTU of 64 KiB there, others less.
-LOOPBACK_DATAGRAM_BYTES = 61_440 if sys.platform == "linux" else 8_192
+UNFRAGMENTED_BYTES = 1200  # what any path takes in one piece, for systems that cannot be told not to fragment
+# On Linux: send as it is, never in fragments, and whatever the system believes of the path: sessions find out.
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
 DATAGRAMS_A_TURN = 64
 
 
@@ -44,8 +45,8 @@ class UdpPort:
         return self._local
 
     def max_datagram_bytes(self, destination: Address) -> int:
-        """The largest datagram that reaches the destination's link in one piece."""
-        return LOOPBACK_DATAGRAM_BYTES if destination.is_loopback else self._path_bytes
+        """The largest datagram that is worth trying: the configured one, where the system never fragments."""
+        return self._path_bytes
 
     def send(self, datagram: Buffer, destination: Address) -> None:
         """Send, or drop and count when the system will not take it."""
@@ -79,7 +80,7 @@ class UdpPort:
 class SystemHost:
     """The machine this process runs on.
 
-    `path_bytes` is the largest datagram sent off loopback, `receive_buffer_bytes` what the system is asked to hold.
+    `path_bytes` is the largest datagram that is tried on a path, `receive_buffer_bytes` what the system is to hold.
     """
 
     def __init__(self, path_bytes: int = 1200, receive_buffer_bytes: int = 4 << 20) -> None:
@@ -107,7 +108,8 @@ class SystemHost:
         except OSError as error:
             bound.close()
             raise AddressUnavailable(f"cannot listen on {address}: {_mend(error, address)}") from error
-        return UdpPort(loop, bound, receiver, self._path_bytes)
+        path_bytes = self._path_bytes if _forbid_fragments(bound) else min(self._path_bytes, UNFRAGMENTED_BYTES)
+        return UdpPort(loop, bound, receiver, path_bytes)
 
     async def resolve(self, address: Address) -> list[Address]:
         """All literal addresses of a host name; empty when it has none."""
@@ -146,6 +148,20 @@ class SystemHost:
     def process_executor(self, name: str, workers: int) -> Executor:
         """Processes for functions that burn the processor; spawned, because a running loop must not be forked."""
         return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _forbid_fragments(bound: socket.socket) -> bool:
+    """Let a datagram that the path does not take be lost rather than cut up; False where the system cannot."""
+    if sys.platform != "linux":
+        return False
+    try:
+        if bound.family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
+        else:
+            bound.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+    except OSError:
+        return False
+    return True
 
 
 def _mend(error: OSError, address: Address) -> str:

@@ -101,8 +101,9 @@ class Driver:
             for event in events:
                 self._on_event(event)
             events = self._endpoint.take_events()
-        for datagram, address in self._endpoint.take_datagrams(now):
-            port.send(datagram, address)
+        datagrams = self._endpoint.take_datagrams(now)
+        if datagrams:
+            port.send_many(datagrams)
         for callback in tuple(self._after_pump):
             callback()
         self._arm()

@@ -12,10 +12,12 @@ import socket
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 
 from guthi.api import Address, Buffer, DatagramReceiver
 from guthi.errors import AddressUnavailable
+from guthi.offload import ANCILLARY_BYTES, Run, joins_on_receipt, may_send_runs, runs, segment_bytes, segment_size_note
 
 __all__ = ["SystemHost", "UdpPort"]
 
@@ -34,8 +36,10 @@ class UdpPort:
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self._loop, self._socket, self._receiver, self._path_bytes = loop, bound, receiver, path_bytes
-        self._buffer = bytearray(LARGEST_DATAGRAM_BYTES)
-        self._view = memoryview(self._buffer)
+        self._view = memoryview(bytearray(LARGEST_DATAGRAM_BYTES))
+        self._views = [self._view]
+        self._sends_runs = may_send_runs(bound)
+        self._ancillary_bytes = ANCILLARY_BYTES if joins_on_receipt(bound) else 0
         self._local = Address(*bound.getsockname()[:2])
         loop.add_reader(bound.fileno(), self._on_readable)
 
@@ -57,6 +61,28 @@ class UdpPort:
         except OSError as error:
             self.dropped[errno.errorcode.get(error.errno or 0, "send failed")] += 1
 
+    def send_many(self, datagrams: Sequence[tuple[Buffer, Address]]) -> None:
+        """Send in order, with as few system calls as may be."""
+        if not self._sends_runs or len(datagrams) == 1:
+            for datagram, destination in datagrams:
+                self.send(datagram, destination)
+            return
+        for run in runs(datagrams):
+            if len(run.datagrams) == 1:
+                self.send(run.datagrams[0], run.address)
+            else:
+                self._send_run(run)
+
+    def _send_run(self, run: Run) -> None:
+        try:
+            self._socket.sendmsg(run.datagrams, segment_size_note(run.size_bytes), 0, run.address)
+        except (BlockingIOError, InterruptedError):
+            self.dropped["send buffer full"] += len(run.datagrams)
+        except OSError as error:  # EIO: the device cannot; EINVAL, EMSGSIZE: not on this path, not at this size
+            self._sends_runs = error.errno != errno.EIO
+            for datagram in run.datagrams:
+                self.send(datagram, run.address)
+
     def close(self) -> None:
         """Release the port."""
         if self._socket.fileno() >= 0:
@@ -64,14 +90,19 @@ class UdpPort:
             self._socket.close()
 
     def _on_readable(self) -> None:
+        receive, received = self._socket.recvmsg_into, self._receiver.datagram_received
         for _ in range(DATAGRAMS_A_TURN):
             try:
-                size, source = self._socket.recvfrom_into(self._buffer)
+                size, ancillary, _, source = receive(self._views, self._ancillary_bytes)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:  # an ICMP error of an earlier send; the next datagram is not to blame
                 continue
-            self._receiver.datagram_received(self._view[:size], Address(source[0], source[1]))
+            address = Address(source[0], source[1])
+            step = (segment_bytes(ancillary) if ancillary else None) or size
+            received(self._view[: min(step, size)], address)
+            for start in range(step, size, step or 1):
+                received(self._view[start : min(start + step, size)], address)
             if self._socket.fileno() < 0:
                 return
         self._receiver.turn_ended()

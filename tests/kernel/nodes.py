@@ -57,6 +57,10 @@ class _Port:
             self._line.sent += 1
             self._port.send(datagram, destination)
 
+    def send_many(self, datagrams: Sequence[tuple[Buffer, Address]]) -> None:
+        for datagram, destination in datagrams:
+            self.send(datagram, destination)
+
     def close(self) -> None:
         self._port.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -100,8 +100,8 @@ class Datagrams(Protocol):
     def send(self, datagram: Buffer, destination: Address) -> None:
         """Send, or drop when the system has no room: loss is the session's business."""
 
-    def send_many(self, datagrams: Sequence[tuple[Buffer, Address]]) -> None:
-        """The same for several, in order; a port may save system calls."""
+    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
+        """The same for several, in order, as they are made; a port may save system calls."""
 
     def close(self) -> None:
         """Release the port; nothing is received afterwards."""

@@ -92,27 +92,32 @@ class Driver:
         if port is None:
             return
         now = self._loop.time()
-        for machine in self._timed:
-            deadline = machine.deadline
-            if deadline is not None and deadline <= now:
-                machine.on_deadline(now)
+        if self._timer is None or self._timer_at <= now:  # else nothing can be due: `_arm` saw to that
+            self._ring(now)
         events = self._endpoint.take_events()
         while events:
             for event in events:
                 self._on_event(event)
             events = self._endpoint.take_events()
-        datagrams = self._endpoint.take_datagrams(now)
-        if datagrams:
-            port.send_many(datagrams)
+        port.send_many(self._endpoint.take_datagrams(now))
         for callback in tuple(self._after_pump):
             callback()
         self._arm()
 
+    def _ring(self, now: float) -> None:
+        for machine in self._timed:
+            deadline = machine.deadline
+            if deadline is not None and deadline <= now:
+                machine.on_deadline(now)
+
     def _arm(self) -> None:
         if self._port is None:
             return
-        moments = [moment for machine in self._timed if (moment := machine.deadline) is not None]
-        wanted = min(moments, default=None)
+        wanted: float | None = None
+        for machine in self._timed:
+            moment = machine.deadline
+            if moment is not None and (wanted is None or moment < wanted):
+                wanted = moment
         if self._timer is not None:
             if wanted is not None and self._timer_at <= wanted:
                 return  # it fires early, finds nothing to do, and is armed again: cheaper than moving it each turn

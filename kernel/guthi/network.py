@@ -235,7 +235,8 @@ class Network:
     def watch(self, peer: NodeId, watched: bool) -> None:
         """Say whether somebody waits for an answer of the peer."""
         self.endpoint.watch(peer, watched)
-        self._driver.touch()
+        if watched:  # to stop watching can wait: the session's timer finds out
+            self._driver.touch()
 
     def name_of(self, peer: NodeId) -> str:
         """The name of a member; of a stranger the id."""

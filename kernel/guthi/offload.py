@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from guthi.api import Address, Buffer
@@ -48,7 +48,7 @@ def _accepts(bound: socket.socket, option: int, value: int) -> bool:
     return True
 
 
-def runs(datagrams: Sequence[tuple[Buffer, Address]]) -> Iterator[Run]:
+def runs(datagrams: Iterable[tuple[Buffer, Address]]) -> Iterator[Run]:
     """Cut what is to be sent into runs, in order."""
     current: Run | None = None
     is_open, total_bytes = False, 0

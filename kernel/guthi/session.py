@@ -21,7 +21,7 @@ datagrams), `on_deadline` when `deadline` has come.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
@@ -350,21 +350,21 @@ class Session:
 
     # ---- sending
 
-    def datagrams(self, now: float) -> list[bytes]:
-        """All datagrams that may leave now."""
+    def datagrams(self, now: float) -> Iterator[bytes]:
+        """All datagrams that may leave now, made one by one: the first is under way while the next is being sealed."""
         if self.state is not SessionState.OPEN:
-            return self._close_datagrams(now)
+            yield from self._close_datagrams(now)
+            return
         credit = self._inbox.current_credit_frame() if self._credit_due else self._inbox.credit_frame()
         self._fill_bucket(now)
-        ready: list[bytes] = []
+        sent = 0
         while (datagram := self._next_datagram(credit, now)) is not None:
             credit = None
-            ready.append(datagram)
+            sent += 1
+            yield datagram
         self._note_what_holds_back()
-        wants_larger = len(ready) > 1 or self._held_back
-        if wants_larger and (probe_bytes := self._path.probe_bytes(now)) is not None:
-            ready.append(self._path_probe(probe_bytes, now))
-        return ready
+        if (sent > 1 or self._held_back) and (probe_bytes := self._path.probe_bytes(now)) is not None:
+            yield self._path_probe(probe_bytes, now)
 
     def _fill_bucket(self, now: float) -> None:
         congestion = self._congestion

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 
 from guthi.api import Address, Buffer, DatagramReceiver
@@ -25,7 +25,7 @@ LARGEST_DATAGRAM_BYTES = 65_536
 UNFRAGMENTED_BYTES = 1200  # what any path takes in one piece, for systems that cannot be told not to fragment
 # On Linux: send as it is, never in fragments, and whatever the system believes of the path: sessions find out.
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
-DATAGRAMS_A_TURN = 64
+RECEIVES_A_TURN = 8  # then what came is answered: the sender is not kept waiting until the queue is empty
 
 
 class UdpPort:
@@ -61,9 +61,9 @@ class UdpPort:
         except OSError as error:
             self.dropped[errno.errorcode.get(error.errno or 0, "send failed")] += 1
 
-    def send_many(self, datagrams: Sequence[tuple[Buffer, Address]]) -> None:
+    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
         """Send in order, with as few system calls as may be."""
-        if not self._sends_runs or len(datagrams) == 1:
+        if not self._sends_runs:
             for datagram, destination in datagrams:
                 self.send(datagram, destination)
             return
@@ -91,7 +91,7 @@ class UdpPort:
 
     def _on_readable(self) -> None:
         receive, received = self._socket.recvmsg_into, self._receiver.datagram_received
-        for _ in range(DATAGRAMS_A_TURN):
+        for _ in range(RECEIVES_A_TURN):
             try:
                 size, ancillary, _, source = receive(self._views, self._ancillary_bytes)
             except (BlockingIOError, InterruptedError):

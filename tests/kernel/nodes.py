@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from guthi.api import Address, Buffer, DatagramReceiver, Datagrams
@@ -57,7 +57,7 @@ class _Port:
             self._line.sent += 1
             self._port.send(datagram, destination)
 
-    def send_many(self, datagrams: Sequence[tuple[Buffer, Address]]) -> None:
+    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
         for datagram, destination in datagrams:
             self.send(datagram, destination)
 

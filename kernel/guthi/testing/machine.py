@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from contextvars import Context
 from enum import Enum, auto
@@ -265,7 +265,7 @@ class SimulatedPort:
         if self._processor is self._machine.processor and self._processor.power is not Power.OFF:
             self._network.send(self._machine.name, self._address, destination, bytes(datagram))
 
-    def send_many(self, datagrams: Sequence[tuple[Buffer, Address]]) -> None:
+    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
         """One after the other."""
         for datagram, destination in datagrams:
             self.send(datagram, destination)

@@ -34,6 +34,7 @@ __all__ = ["Delivery", "Inbox"]
 WINDOW_BYTES = INITIAL_COUNTED_CREDIT_BYTES
 BULK_PLACES = INITIAL_BULK_CREDIT
 LARGE_BYTES = 4 * 1024 * 1024  # from here on a buffer of whole pages pays
+PRIVATE = {"flags": memory_maps.MAP_PRIVATE | memory_maps.MAP_ANONYMOUS} if hasattr(memory_maps, "MAP_PRIVATE") else {}
 MADV_HUGEPAGE: int | None = getattr(memory_maps, "MADV_HUGEPAGE", None)
 MAX_GAPS = 262_144  # how many gaps a channel may have beyond the first message that is missing
 
@@ -55,7 +56,7 @@ def _pages(size_bytes: int) -> mmap:
 
     The first touch of a page costs more than filling it: 64 MiB of small pages take longer to get than to receive.
     """
-    pages = mmap(-1, size_bytes)
+    pages = mmap(-1, size_bytes, **PRIVATE)
     if hasattr(pages, "madvise") and MADV_HUGEPAGE is not None:
         with suppress(OSError):  # the system was built without
             pages.madvise(MADV_HUGEPAGE)

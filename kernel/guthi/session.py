@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -93,8 +93,7 @@ class SessionSettings:
     idle_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class MessageReceived:
+class MessageReceived(NamedTuple):
     """A message arrived, whole and for the first time; `body` is the receiver's to keep."""
 
     channel: int
@@ -272,7 +271,8 @@ class Session:
         except MalformedMessage as breach:
             self.close(CloseCode.BREACH, str(breach))
             events.append(SessionClosed(CloseCode.BREACH, f"the peer broke the protocol: {breach}", by_peer=False))
-        return [*(MessageReceived(channel, body) for channel, body in deliveries), *events]
+        arrived: list[SessionEvent] = [MessageReceived(channel, body) for channel, body in deliveries]
+        return arrived + events if events else arrived
 
     def _control(self, frame: Frame, deliveries: list[Delivery]) -> None:
         match frame:
@@ -356,7 +356,8 @@ class Session:
             yield from self._close_datagrams(now)
             return
         credit = self._inbox.current_credit_frame() if self._credit_due else self._inbox.credit_frame()
-        self._fill_bucket(now)
+        if self._outbox.ready:
+            self._fill_bucket(now)
         sent = 0
         while (datagram := self._next_datagram(credit, now)) is not None:
             credit = None

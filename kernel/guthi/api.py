@@ -103,6 +103,9 @@ class Datagrams(Protocol):
     def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
         """The same for several, in order, as they are made; a port may save system calls."""
 
+    def poll(self, limit_s: float) -> bool:
+        """Look for datagrams for as long without sleeping; True when some came and were handed over."""
+
     def close(self) -> None:
         """Release the port; nothing is received afterwards."""
 

@@ -1,7 +1,8 @@
 """Connects the machines of a node to the event loop: datagrams in, datagrams out, one timer for everything.
 
 All that happens in one turn of the loop is answered at its end, so that frames share datagrams: a datagram that
-arrives, a message that the app sends and a deadline all lead to one `_pump`, at most one a turn.
+arrives, a message that the app sends and a deadline all lead to one `_pump`, at most one a turn. After one that the app
+caused, while it awaits an answer, the port may be polled for a moment (see `spin`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Protocol
 
 from guthi.api import Address, Buffer, Datagrams
 from guthi.endpoint import Endpoint, EndpointEvent
+from guthi.spin import Spin
 
 __all__ = ["Driver", "Timed"]
 
@@ -36,7 +38,11 @@ class Driver:
         endpoint: Endpoint,
         timed: Sequence[Timed],
         on_event: Callable[[EndpointEvent], None],
+        *,
+        spin: Spin | None = None,
+        awaits_answers: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._spin, self._awaits_answers = spin or Spin(0.0), awaits_answers
         self._loop, self._endpoint, self._on_event = loop, endpoint, on_event
         self._timed: tuple[Timed, ...] = (endpoint, *timed)
         self._port: Datagrams | None = None
@@ -86,6 +92,8 @@ class Driver:
     def _pump_soon(self) -> None:
         self._scheduled = False
         self._pump()
+        if self._port is not None and self._awaits_answers() and self._spin.pays():
+            self._spin.tried(success=self._port.poll(self._spin.limit_s))
 
     def _pump(self) -> None:
         port = self._port

@@ -55,6 +55,7 @@ from guthi.membership import (
 )
 from guthi.requests import Incoming, Requests
 from guthi.session import SessionSettings
+from guthi.spin import Spin
 from guthi.tasks import TaskSet
 from guthi.wire import CloseCode
 
@@ -97,7 +98,14 @@ class Network:
             settings=_session_settings(config),
             handshake_timeout_s=config.transport.handshake_timeout,
         )
-        self._driver = Driver(self._loop, self.endpoint, [_GossipTimer(self), self.requests], self._on_event)
+        self._driver = Driver(
+            self._loop,
+            self.endpoint,
+            [_GossipTimer(self), self.requests],
+            self._on_event,
+            spin=Spin(config.transport.busy_poll_us / 1e6),
+            awaits_answers=lambda: self.requests.awaits_answers,
+        )
         self._driver.on_progress(self._wake_senders)
         self._datagram_limit: Callable[[Address], int] = lambda _: config.transport.max_datagram
         self._joined = asyncio.Event()

@@ -238,11 +238,20 @@ class Outbox:
     @property
     def ready(self) -> bool:
         """True when `fill` would find something to send."""
+        if not self._anything:
+            return False
         return bool(self._surrenders or self._next_lost() or self._may_send_counted() or self._may_send_bulk())
+
+    @property
+    def _anything(self) -> bool:
+        """False when all queues are empty, which is the ordinary case and quickly told."""
+        return bool(self._counted or self._bulk or self._bulk_waiting or self._resend or self._surrenders)
 
     @property
     def empty(self) -> bool:
         """True when nothing waits to be sent, with or without credit."""
+        if not self._anything:
+            return True
         waiting = self._next_lost() or _first_live(self._counted) or self._bulk or _first_live(self._bulk_waiting)
         return not (self._surrenders or waiting)
 

@@ -288,7 +288,7 @@ class Session:
     def _acknowledged(self, frame: Ack, now: float) -> None:
         outcome = self._recovery.acknowledge(frame.ranges, frame.delay_us / 1e6, now)
         trip = self._recovery.round_trip
-        if outcome.sampled:
+        if outcome.sampled and self._held_back:
             self._congestion.sampled(trip.latest_s, outcome.acknowledged[-1].number, self._recovery.next_number)
         for packet in outcome.acknowledged:
             self._congestion.acknowledged(
@@ -302,9 +302,10 @@ class Session:
                 self._outbox.acknowledged(carried)
             if packet.number == self._credit_packet:
                 self._credit_packet = None
-        self._lost(outcome.lost, now)
-        if outcome.persistent:
-            self._congestion.collapsed()
+        if outcome.lost:
+            self._lost(outcome.lost, now)
+            if outcome.persistent:
+                self._congestion.collapsed()
 
     def _lost(self, packets: Sequence[SentPacket[Carried]], now: float) -> None:
         data = [packet for packet in packets if not self._path.is_probe(packet.number)]
@@ -446,14 +447,20 @@ class Session:
         """When `on_deadline` wants to be called; None for never."""
         if self.state is not SessionState.OPEN:
             return self._close_at
-        moments = [self._acknowledgements.deadline, self._recovery.deadline, self._pace_at]
+        first = self._life_deadline
+        for moment in (self._acknowledgements.deadline, self._recovery.deadline, self._pace_at):
+            if moment is not None and (first is None or moment < first):
+                first = moment
+        return first
+
+    @property
+    def _life_deadline(self) -> float | None:
+        """When the peer is lost, or asked for a sign of life, or the session has been unused for too long."""
         if self._owed_since is not None:
-            moments.append(self._owed_since + self._settings.timeout_s)
-        elif self.watched:
-            moments.append(self._heard_at + self._settings.keepalive_s)
-        elif self.settled:
-            moments.append(self._expires_at)
-        return min((moment for moment in moments if moment is not None), default=None)
+            return self._owed_since + self._settings.timeout_s
+        if self.watched:
+            return self._heard_at + self._settings.keepalive_s
+        return self._expires_at if self.settled else None
 
     @property
     def _expires_at(self) -> float:

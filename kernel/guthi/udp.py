@@ -89,7 +89,21 @@ class UdpPort:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
 
+    def poll(self, limit_s: float) -> bool:
+        """Look for datagrams for as long without sleeping; True when some came and were handed over."""
+        clock = time.perf_counter  # noqa: TID251 - the loop's clock stands still during a callback
+        give_up_at = clock() + limit_s
+        while not self._receive():
+            if clock() >= give_up_at or self._socket.fileno() < 0:
+                return False
+        return True
+
     def _on_readable(self) -> None:
+        self._receive()
+
+    def _receive(self) -> bool:
+        """Hand over what has arrived; False when nothing had."""
+        came = False
         receive, received = self._socket.recvmsg_into, self._receiver.datagram_received
         for _ in range(RECEIVES_A_TURN):
             try:
@@ -98,14 +112,17 @@ class UdpPort:
                 break
             except OSError:  # an ICMP error of an earlier send; the next datagram is not to blame
                 continue
+            came = True
             address = Address(source[0], source[1])
             step = (segment_bytes(ancillary) if ancillary else None) or size
             received(self._view[: min(step, size)], address)
             for start in range(step, size, step or 1):
                 received(self._view[start : min(start + step, size)], address)
             if self._socket.fileno() < 0:
-                return
-        self._receiver.turn_ended()
+                return True
+        if came:
+            self._receiver.turn_ended()
+        return came
 
 
 class SystemHost:

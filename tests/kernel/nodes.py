@@ -61,6 +61,9 @@ class _Port:
         for datagram, destination in datagrams:
             self.send(datagram, destination)
 
+    def poll(self, limit_s: float) -> bool:
+        return self._port.poll(limit_s)
+
     def close(self) -> None:
         self._port.close()
 

@@ -270,6 +270,10 @@ class SimulatedPort:
         for datagram, destination in datagrams:
             self.send(datagram, destination)
 
+    def poll(self, limit_s: float) -> bool:
+        """Nothing comes while a callback runs."""
+        return False
+
     def close(self) -> None:
         """Release the port."""
         if self._processor is self._machine.processor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -95,10 +95,16 @@ class Datagrams(Protocol):
         """The bound address, with the port that the system chose."""
 
     def max_datagram_bytes(self, destination: Address) -> int:
-        """The largest datagram that is known to reach the destination's link in one piece."""
+        """The largest datagram that is worth trying on the way to the destination (see `pathmtu`)."""
 
     def send(self, datagram: Buffer, destination: Address) -> None:
         """Send, or drop when the system has no room: loss is the session's business."""
+
+    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
+        """The same for several, in order, as they are made; a port may save system calls."""
+
+    def poll(self, limit_s: float) -> bool:
+        """Look for datagrams for as long without sleeping; True when some came and were handed over."""
 
     def close(self) -> None:
         """Release the port; nothing is received afterwards."""

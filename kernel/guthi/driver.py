@@ -1,7 +1,8 @@
 """Connects the machines of a node to the event loop: datagrams in, datagrams out, one timer for everything.
 
 All that happens in one turn of the loop is answered at its end, so that frames share datagrams: a datagram that
-arrives, a message that the app sends and a deadline all lead to one `_pump`, at most one a turn.
+arrives, a message that the app sends and a deadline all lead to one `_pump`, at most one a turn. After one that the app
+caused, while it awaits an answer, the port may be polled for a moment (see `spin`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from guthi.api import Address, Buffer, Datagrams
+from guthi.spin import Spin
 from guthi.transport.endpoint import Endpoint, EndpointEvent
 
 __all__ = ["Driver", "Timed"]
@@ -36,7 +38,11 @@ class Driver:
         endpoint: Endpoint,
         timed: Sequence[Timed],
         on_event: Callable[[EndpointEvent], None],
+        *,
+        spin: Spin | None = None,
+        awaits_answers: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._spin, self._awaits_answers = spin or Spin(0.0), awaits_answers
         self._loop, self._endpoint, self._on_event = loop, endpoint, on_event
         self._timed: tuple[Timed, ...] = (endpoint, *timed)
         self._port: Datagrams | None = None
@@ -86,32 +92,40 @@ class Driver:
     def _pump_soon(self) -> None:
         self._scheduled = False
         self._pump()
+        if self._port is not None and self._awaits_answers() and self._spin.pays():
+            self._spin.tried(success=self._port.poll(self._spin.limit_s))
 
     def _pump(self) -> None:
         port = self._port
         if port is None:
             return
         now = self._loop.time()
-        for machine in self._timed:
-            deadline = machine.deadline
-            if deadline is not None and deadline <= now:
-                machine.on_deadline(now)
+        if self._timer is None or self._timer_at <= now:  # else nothing can be due: `_arm` saw to that
+            self._ring(now)
         events = self._endpoint.take_events()
         while events:
             for event in events:
                 self._on_event(event)
             events = self._endpoint.take_events()
-        for datagram, address in self._endpoint.take_datagrams(now):
-            port.send(datagram, address)
+        port.send_many(self._endpoint.take_datagrams(now))
         for callback in tuple(self._after_pump):
             callback()
         self._arm()
 
+    def _ring(self, now: float) -> None:
+        for machine in self._timed:
+            deadline = machine.deadline
+            if deadline is not None and deadline <= now:
+                machine.on_deadline(now)
+
     def _arm(self) -> None:
         if self._port is None:
             return
-        moments = [moment for machine in self._timed if (moment := machine.deadline) is not None]
-        wanted = min(moments, default=None)
+        wanted: float | None = None
+        for machine in self._timed:
+            moment = machine.deadline
+            if moment is not None and (wanted is None or moment < wanted):
+                wanted = moment
         if self._timer is not None:
             if wanted is not None and self._timer_at <= wanted:
                 return  # it fires early, finds nothing to do, and is armed again: cheaper than moving it each turn

@@ -41,6 +41,7 @@ from guthi.membership.members import (
 from guthi.membership.records import decode_record, decode_records, encode_record
 from guthi.requests import Incoming, Requests
 from guthi.security.identity import Identity
+from guthi.spin import Spin
 from guthi.tasks import TaskSet
 from guthi.transport.endpoint import (
     Endpoint,
@@ -100,7 +101,14 @@ class Network:
             settings=_session_settings(config),
             handshake_timeout_s=config.transport.handshake_timeout,
         )
-        self._driver = Driver(self._loop, self.endpoint, [_GossipTimer(self), self.requests], self._on_event)
+        self._driver = Driver(
+            self._loop,
+            self.endpoint,
+            [_GossipTimer(self), self.requests],
+            self._on_event,
+            spin=Spin(config.transport.busy_poll_us / 1e6),
+            awaits_answers=lambda: self.requests.awaits_answers,
+        )
         self._driver.on_progress(self._wake_senders)
         self._datagram_limit: Callable[[Address], int] = lambda _: config.transport.max_datagram
         self._joined = asyncio.Event()
@@ -242,7 +250,8 @@ class Network:
     def watch(self, peer: NodeId, watched: bool) -> None:
         """Say whether somebody waits for an answer of the peer."""
         self.endpoint.watch(peer, watched)
-        self._driver.touch()
+        if watched:  # to stop watching can wait: the session's timer finds out
+            self._driver.touch()
 
     def name_of(self, peer: NodeId) -> str:
         """The name of a member; of a stranger the id."""

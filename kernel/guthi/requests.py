@@ -290,6 +290,11 @@ class Requests:
         for task in list(self._serving.values()):
             task.cancel()
 
+    @property
+    def awaits_answers(self) -> bool:
+        """True while a request of ours has no answer."""
+        return bool(self._waiting)
+
     # ---- time
 
     @property

@@ -13,17 +13,20 @@ import socket
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 
 from guthi.api import Address, Buffer, DatagramReceiver
 from guthi.errors import AddressUnavailable
+from guthi.offload import ANCILLARY_BYTES, Run, joins_on_receipt, may_send_runs, runs, segment_bytes, segment_size_note
 
 __all__ = ["SystemHost", "UdpPort"]
 
 LARGEST_DATAGRAM_BYTES = 65_536
-# What a loopback interface takes in one piece, less the headers: Linux has an MTU of 64 KiB there, others less.
-LOOPBACK_DATAGRAM_BYTES = 61_440 if sys.platform == "linux" else 8_192
-DATAGRAMS_A_TURN = 64
+UNFRAGMENTED_BYTES = 1200  # what any path takes in one piece, for systems that cannot be told not to fragment
+# On Linux: send as it is, never in fragments, and whatever the system believes of the path: sessions find out.
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
+RECEIVES_A_TURN = 8  # then what came is answered: the sender is not kept waiting until the queue is empty
 
 
 class UdpPort:
@@ -34,8 +37,10 @@ class UdpPort:
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self._loop, self._socket, self._receiver, self._path_bytes = loop, bound, receiver, path_bytes
-        self._buffer = bytearray(LARGEST_DATAGRAM_BYTES)
-        self._view = memoryview(self._buffer)
+        self._view = memoryview(bytearray(LARGEST_DATAGRAM_BYTES))
+        self._views = [self._view]
+        self._sends_runs = may_send_runs(bound)
+        self._ancillary_bytes = ANCILLARY_BYTES if joins_on_receipt(bound) else 0
         self._local = Address(*bound.getsockname()[:2])
         loop.add_reader(bound.fileno(), self._on_readable)
 
@@ -45,8 +50,8 @@ class UdpPort:
         return self._local
 
     def max_datagram_bytes(self, destination: Address) -> int:
-        """The largest datagram that reaches the destination's link in one piece."""
-        return LOOPBACK_DATAGRAM_BYTES if destination.is_loopback else self._path_bytes
+        """The largest datagram that is worth trying: the configured one, where the system never fragments."""
+        return self._path_bytes
 
     def send(self, datagram: Buffer, destination: Address) -> None:
         """Send, or drop and count when the system will not take it."""
@@ -57,30 +62,74 @@ class UdpPort:
         except OSError as error:
             self.dropped[errno.errorcode.get(error.errno or 0, "send failed")] += 1
 
+    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
+        """Send in order, with as few system calls as may be."""
+        if not self._sends_runs:
+            for datagram, destination in datagrams:
+                self.send(datagram, destination)
+            return
+        for run in runs(datagrams):
+            if len(run.datagrams) == 1:
+                self.send(run.datagrams[0], run.address)
+            else:
+                self._send_run(run)
+
+    def _send_run(self, run: Run) -> None:
+        try:
+            self._socket.sendmsg(run.datagrams, segment_size_note(run.size_bytes), 0, run.address)
+        except (BlockingIOError, InterruptedError):
+            self.dropped["send buffer full"] += len(run.datagrams)
+        except OSError as error:  # EIO: the device cannot; EINVAL, EMSGSIZE: not on this path, not at this size
+            self._sends_runs = error.errno != errno.EIO
+            for datagram in run.datagrams:
+                self.send(datagram, run.address)
+
     def close(self) -> None:
         """Release the port."""
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
 
+    def poll(self, limit_s: float) -> bool:
+        """Look for datagrams for as long without sleeping; True when some came and were handed over."""
+        clock = time.perf_counter  # noqa: TID251 - the loop's clock stands still during a callback
+        give_up_at = clock() + limit_s
+        while not self._receive():
+            if clock() >= give_up_at or self._socket.fileno() < 0:
+                return False
+        return True
+
     def _on_readable(self) -> None:
-        for _ in range(DATAGRAMS_A_TURN):
+        self._receive()
+
+    def _receive(self) -> bool:
+        """Hand over what has arrived; False when nothing had."""
+        came = False
+        receive, received = self._socket.recvmsg_into, self._receiver.datagram_received
+        for _ in range(RECEIVES_A_TURN):
             try:
-                size, source = self._socket.recvfrom_into(self._buffer)
+                size, ancillary, _, source = receive(self._views, self._ancillary_bytes)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:  # an ICMP error of an earlier send; the next datagram is not to blame
                 continue
-            self._receiver.datagram_received(self._view[:size], Address(source[0], source[1]))
+            came = True
+            address = Address(source[0], source[1])
+            step = (segment_bytes(ancillary) if ancillary else None) or size
+            received(self._view[: min(step, size)], address)
+            for start in range(step, size, step or 1):
+                received(self._view[start : min(start + step, size)], address)
             if self._socket.fileno() < 0:
-                return
-        self._receiver.turn_ended()
+                return True
+        if came:
+            self._receiver.turn_ended()
+        return came
 
 
 class SystemHost:
     """The machine this process runs on.
 
-    `path_bytes` is the largest datagram sent off loopback, `receive_buffer_bytes` what the system is asked to hold.
+    `path_bytes` is the largest datagram that is tried on a path, `receive_buffer_bytes` what the system is to hold.
     """
 
     def __init__(self, path_bytes: int = 1200, receive_buffer_bytes: int = 4 << 20) -> None:
@@ -108,7 +157,8 @@ class SystemHost:
         except OSError as error:
             bound.close()
             raise AddressUnavailable(f"cannot listen on {address}: {_mend(error, address)}") from error
-        return UdpPort(loop, bound, receiver, self._path_bytes)
+        path_bytes = self._path_bytes if _forbid_fragments(bound) else min(self._path_bytes, UNFRAGMENTED_BYTES)
+        return UdpPort(loop, bound, receiver, path_bytes)
 
     async def resolve(self, address: Address) -> list[Address]:
         """All literal addresses of a host name; empty when it has none."""
@@ -154,6 +204,20 @@ class SystemHost:
 def _leave_interrupts_to_the_node() -> None:
     """Ctrl-C reaches every process of a terminal; the node ends its workers itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _forbid_fragments(bound: socket.socket) -> bool:
+    """Let a datagram that the path does not take be lost rather than cut up; False where the system cannot."""
+    if sys.platform != "linux":
+        return False
+    try:
+        if bound.family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
+        else:
+            bound.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+    except OSError:
+        return False
+    return True
 
 
 def _mend(error: OSError, address: Address) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from guthi.api import Address, Buffer, DatagramReceiver, Datagrams
@@ -56,6 +56,13 @@ class _Port:
         if not self._line.is_cut:
             self._line.sent += 1
             self._port.send(datagram, destination)
+
+    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
+        for datagram, destination in datagrams:
+            self.send(datagram, destination)
+
+    def poll(self, limit_s: float) -> bool:
+        return self._port.poll(limit_s)
 
     def close(self) -> None:
         self._port.close()

@@ -111,8 +111,9 @@ class TransportConfig:
     """The table [transport]. A peer is lost when it is silent for `timeout` while an answer is due.
 
     A session on which somebody waits asks for a sign of life each `keepalive`; an unused one ends after `idle`.
-    `max_datagram`: bytes of UDP payload off loopback. `receive_buffer`: how far a peer may send ahead of the
-    reader.
+    `max_datagram`: the most bytes of UDP payload that are tried on a path; what it takes is found out.
+    `receive_buffer`: how far a peer may send ahead of the reader. `busy_poll_us`: for how long to poll for an awaited
+    answer before sleeping, where that pays; 0 is never.
     """
 
     keepalive: Duration = 5.0
@@ -120,10 +121,12 @@ class TransportConfig:
     handshake_timeout: Duration = 5.0
     idle: Duration = 60.0
     max_message: Size = 1 << 30
-    max_datagram: int = 1200
+    max_datagram: int = 61_440
     receive_buffer: Size = 4 << 20
+    busy_poll_us: int = 0
 
     def __post_init__(self) -> None:
+        require(0 <= self.busy_poll_us <= 1000, "busy_poll_us must be from 0 (off) to 1000 microseconds")
         require(0 < self.keepalive < self.timeout, "keepalive must be more than 0 and less than timeout")
         require(self.handshake_timeout > 0, "handshake_timeout must be more than 0")
         require(self.idle > self.timeout, "idle must be more than timeout")

@@ -3,6 +3,7 @@ crash, restart, pause and be slow."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from pathlib import Path
 from random import Random
@@ -158,6 +159,15 @@ class SimulatedPort:
         """Send, unless the machine has crashed since."""
         if self._is_open and self._processor.power is not Power.OFF:
             self._network.send(self._machine.name, self._address, destination, bytes(datagram))
+
+    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
+        """One after the other."""
+        for datagram, destination in datagrams:
+            self.send(datagram, destination)
+
+    def poll(self, limit_s: float) -> bool:
+        """Nothing comes while a callback runs."""
+        return False
 
     def close(self) -> None:
         """Release the port; what is buffered is lost."""

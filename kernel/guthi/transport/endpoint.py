@@ -19,7 +19,7 @@ After the kind, a cluster datagram is INIT or RESPONSE (see `dialing`), or
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from guthi.api import Address, Buffer, NodeId
@@ -156,7 +156,8 @@ class Endpoint:
         link = self._links.get(peer)
         if link is not None and link.session is not None:
             link.session.watched = watched
-            self._stirred[link.index] = link.session
+            if watched:
+                self._stirred[link.index] = link.session
 
     def connect(self, peer: NodeId, now: float) -> None:
         """Open a session if there is none."""
@@ -369,15 +370,16 @@ class Endpoint:
 
     # ---- sending
 
-    def take_datagrams(self, now: float) -> list[tuple[bytes, Address]]:
-        """All datagrams that may leave now, each with its destination."""
-        ready, self._outgoing = self._outgoing, []
+    def take_datagrams(self, now: float) -> Iterator[tuple[bytes, Address]]:
+        """All datagrams that may leave now, each with its destination, made one by one."""
+        outgoing, self._outgoing = self._outgoing, []
+        yield from outgoing
         stirred, self._stirred = self._stirred, {}
         for index, session in stirred.items():
             address = self._addresses[index]
-            ready.extend((datagram, address) for datagram in session.datagrams(now))
+            for datagram in session.datagrams(now):
+                yield datagram, address
             self._note_moment(index, session)
-        return ready
 
     def _note_moment(self, index: int, session: Session) -> None:
         deadline = session.deadline

@@ -75,8 +75,7 @@ class PeerDisconnected:
     silent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MessageArrived:
+class MessageArrived(NamedTuple):
     """A message from a peer; `body` is the receiver's to keep."""
 
     peer: NodeId

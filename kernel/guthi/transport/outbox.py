@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from guthi.api import Buffer
@@ -70,8 +70,8 @@ class Outgoing:
     abandoned: bool = False
     acknowledged: bool = False
     waits_again: bool = False  # it is in the queue of messages to send again
-    arrived: RangeSet = field(default_factory=RangeSet)
-    lost: RangeSet = field(default_factory=RangeSet)
+    arrived: RangeSet | None = None  # made when a piece of it arrives: most messages are one piece
+    lost: RangeSet | None = None
 
     @property
     def is_bulk(self) -> bool:
@@ -92,12 +92,15 @@ class Outgoing:
         """The bytes `start` to `stop` as views of the parts."""
         views: list[Buffer] = []
         for part in self.parts:
-            if start < len(part):
-                views.append(part if start == 0 and stop >= len(part) else memoryview(part)[start:stop])
-            start = max(start - len(part), 0)
-            stop -= len(part)
-            if stop <= 0:
-                break
+            size = len(part)
+            if start < size:
+                views.append(part if start == 0 and stop >= size else memoryview(part)[start:stop])
+                if stop <= size:
+                    break
+                start = 0
+            else:
+                start -= size
+            stop -= size
         return views
 
 
@@ -205,9 +208,14 @@ class Outbox:
         """The peer has what a packet carried; it may have had it before."""
         if isinstance(carried, Surrender) or carried.message.settled:
             return
-        message = carried.message
-        message.arrived.add(carried.start, carried.stop)
-        left_bytes = message.size_bytes - message.arrived.size()
+        message, start, stop = carried
+        if stop - start == message.size_bytes:
+            left_bytes = 0
+        else:
+            if message.arrived is None:
+                message.arrived = RangeSet()
+            message.arrived.add(start, stop)
+            left_bytes = message.size_bytes - message.arrived.size()
         self.buffered_bytes -= message.unacknowledged_bytes - left_bytes
         message.unacknowledged_bytes = left_bytes
         message.acknowledged = left_bytes == 0
@@ -218,8 +226,10 @@ class Outbox:
             self._surrenders.append(carried)
             return
         message, start, stop = carried
-        if message.settled or message.arrived.covers(start, stop):
+        if message.settled or (message.arrived is not None and message.arrived.covers(start, stop)):
             return
+        if message.lost is None:
+            message.lost = RangeSet()
         message.lost.add(start, stop)
         if not message.waits_again:
             message.waits_again = True
@@ -228,19 +238,30 @@ class Outbox:
     @property
     def ready(self) -> bool:
         """True when `fill` would find something to send."""
+        if not self._anything:
+            return False
         return bool(self._surrenders or self._next_lost() or self._may_send_counted() or self._may_send_bulk())
+
+    @property
+    def _anything(self) -> bool:
+        """False when all queues are empty, which is the ordinary case and quickly told."""
+        return bool(self._counted or self._bulk or self._bulk_waiting or self._resend or self._surrenders)
 
     @property
     def empty(self) -> bool:
         """True when nothing waits to be sent, with or without credit."""
+        if not self._anything:
+            return True
         waiting = self._next_lost() or _first_live(self._counted) or self._bulk or _first_live(self._bulk_waiting)
         return not (self._surrenders or waiting)
 
     def fill(self, room: int, frames: list[Buffer], carried: list[Carried]) -> None:
         """Append frames of at most `room` bytes in all, and what they carry."""
         capacity = room
-        room = self._fill_surrenders(room, frames, carried)
-        room = self._fill_lost(room, capacity, frames, carried)
+        if self._surrenders:
+            room = self._fill_surrenders(room, frames, carried)
+        if self._resend:
+            room = self._fill_lost(room, capacity, frames, carried)
         if self._bulk_leads and self._may_send_bulk():
             room = self._fill_bulk(room, frames, carried)
             self._fill_counted(room, capacity, frames, carried)
@@ -274,18 +295,20 @@ class Outbox:
     def _fill_lost(self, room: int, capacity: int, frames: list[Buffer], carried: list[Carried]) -> int:
         while (message := self._next_lost()) is not None:
             whole_bytes = MESSAGE_OVERHEAD_BYTES + message.size_bytes
-            if whole_bytes <= capacity and (not message.size_bytes or message.lost.covers(0, message.size_bytes)):
+            lost = message.lost
+            assert lost is not None
+            if whole_bytes <= capacity and (not message.size_bytes or lost.covers(0, message.size_bytes)):
                 if whole_bytes > room:
                     return room
                 self._resend.popleft()
-                message.waits_again, message.lost = False, RangeSet()
+                message.waits_again, message.lost = False, None
                 room = self._whole(message, room, frames, carried)
                 continue
-            start, stop = next(iter(message.lost))
+            start, stop = next(iter(lost))
             length = self._piece_length(stop - start, room)
             if not length:
                 return room
-            message.lost.remove(start, start + length)
+            lost.remove(start, start + length)
             room = self._piece(message, start, start + length, room, frames, carried)
         return room
 
@@ -318,7 +341,7 @@ class Outbox:
         return bool(self._bulk) or (self._bulk_used < self._bulk_limit and _first_live(self._bulk_waiting) is not None)
 
     def _fill_bulk(self, room: int, frames: list[Buffer], carried: list[Carried]) -> int:
-        while self._may_send_bulk():
+        while room > FRAGMENT_OVERHEAD_BYTES and self._may_send_bulk():
             while self._bulk_used < self._bulk_limit and _first_live(self._bulk_waiting) is not None:
                 self._begin(self._bulk_waiting[0])
                 self._bulk.append(self._bulk_waiting.popleft())

@@ -6,6 +6,8 @@ Theory: RFC 9002, sections 5 and 6, for one packet-number space.
   1/8 and 1/4, the peer's own delay taken off when that leaves no less than the minimum seen.
 - A packet is lost when a later one is acknowledged and it is either three packets older or was sent more than 9/8 of
   a round trip ago. Until the second condition can hold, `deadline` is the moment at which it will.
+- Congestion is persistent (section 7.6) when packets that were sent longer apart than PERSISTENT_INTERVALS probe
+  intervals are lost, and all between them.
 - When nothing later is acknowledged, a probe timeout (smoothed + 4 x variation + the peer's ack delay, doubled each
   time it fires) asks for one; a probe timeout by itself declares nothing lost.
 
@@ -27,6 +29,7 @@ TIME_THRESHOLD = 9 / 8
 GRANULARITY_S = 0.001
 INITIAL_ROUND_TRIP_S = 0.1
 MAX_PROBE_INTERVAL_S = 2.0
+PERSISTENT_INTERVALS = 3
 
 Carried = TypeVar("Carried")
 
@@ -43,10 +46,15 @@ class SentPacket(Generic[Carried]):
 
 @dataclass(slots=True)
 class AckOutcome(Generic[Carried]):
-    """What one acknowledgement changed: packets newly acknowledged and packets now known to be lost, oldest first."""
+    """What one acknowledgement changed: packets newly acknowledged and packets now known to be lost, oldest first.
+
+    `sampled` tells whether it gave a round trip, `persistent` whether the losses mean persistent congestion.
+    """
 
     acknowledged: list[SentPacket[Carried]] = field(default_factory=list)
     lost: list[SentPacket[Carried]] = field(default_factory=list)
+    sampled: bool = False
+    persistent: bool = False
 
 
 class RoundTrip:
@@ -98,6 +106,7 @@ class Recovery(Generic[Carried]):
         self._largest_acknowledged = -1
         self._last_sent_at = 0.0
         self._loss_at: float | None = None
+        self._sampled_since: float | None = None
 
     def __len__(self) -> int:
         return len(self._sent)
@@ -126,11 +135,31 @@ class Recovery(Generic[Carried]):
             self.probes_in_a_row = 0
             newest = outcome.acknowledged[-1]
             if newest.number == largest:  # else the delay is that of another packet
-                self.round_trip.sample(now - newest.sent_at, min(delay_s, self._peer_ack_delay_s))
+                self._sample(now - newest.sent_at, delay_s, now)
+                outcome.sampled = True
         if outcome.acknowledged or largest > self._largest_acknowledged:
-            self._largest_acknowledged = max(self._largest_acknowledged, largest)
+            before, self._largest_acknowledged = self._largest_acknowledged, max(self._largest_acknowledged, largest)
             outcome.lost = self.detect_losses(now)
+            outcome.persistent = bool(outcome.lost) and self._is_persistent(outcome, before)
         return outcome
+
+    def _sample(self, round_trip_s: float, ack_delay_s: float, now: float) -> None:
+        self.round_trip.sample(round_trip_s, min(ack_delay_s, self._peer_ack_delay_s))
+        if self._sampled_since is None:
+            self._sampled_since = now
+
+    def _is_persistent(self, outcome: AckOutcome[Carried], acknowledged_before: int) -> bool:
+        """Look at the lost packets between the last that was acknowledged before and the first that is now."""
+        if self._sampled_since is None or not outcome.acknowledged:
+            return False
+        first = outcome.acknowledged[0].number
+        sent_at = [
+            packet.sent_at
+            for packet in outcome.lost
+            if acknowledged_before < packet.number < first and packet.sent_at > self._sampled_since
+        ]
+        interval_s = self.round_trip.probe_interval_s(self._peer_ack_delay_s)
+        return bool(sent_at) and sent_at[-1] - sent_at[0] > PERSISTENT_INTERVALS * interval_s
 
     def _take(self, lowest: int, highest: int) -> list[SentPacket[Carried]]:
         if not self._sent:

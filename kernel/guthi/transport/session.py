@@ -21,10 +21,10 @@ datagrams), `on_deadline` when `deadline` has come.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -37,6 +37,8 @@ from guthi.transport.acknowledgements import MAX_ACK_DELAY_S, Acknowledgements
 from guthi.transport.congestion import Congestion
 from guthi.transport.inbox import Delivery, Inbox
 from guthi.transport.outbox import UNORDERED, UNORDERED_BULK, Carried, Outbox, Outgoing
+from guthi.transport.pacing import GAIN, SLOW_START_GAIN, Pacer
+from guthi.transport.pathmtu import PathMtu
 from guthi.transport.recovery import Recovery, SentPacket
 from guthi.transport.wire import (
     HEADER,
@@ -54,6 +56,7 @@ from guthi.transport.wire import (
     Ping,
     decode_frames,
     encode_close,
+    encode_padding,
 )
 
 __all__ = [
@@ -90,8 +93,7 @@ class SessionSettings:
     idle_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class MessageReceived:
+class MessageReceived(NamedTuple):
     """A message arrived, whole and for the first time; `body` is the receiver's to keep."""
 
     channel: int
@@ -120,8 +122,8 @@ SessionEvent: TypeAlias = MessageReceived | SessionClosed | SessionLost
 class Session:
     """One side of a session; it lives from the end of the handshake to the close.
 
-    `remote_index` stands in the header of what we send, `datagram_bytes` is the largest datagram that the path takes,
-    `peer_max_message_bytes` the largest message that the peer accepts.
+    `remote_index` stands in the header of what we send, `datagram_bytes` is the largest datagram that may be tried on
+    the path, `peer_max_message_bytes` the largest message that the peer accepts.
     """
 
     def __init__(
@@ -139,7 +141,7 @@ class Session:
         self.watched = False  # somebody waits for an answer of the peer
         self._seal, self._open = AESGCM(keys.send), AESGCM(keys.receive)
         self._remote_index = remote_index
-        self._payload_bytes = datagram_bytes - HEADER.size - TAG_BYTES
+        self._path = PathMtu(datagram_bytes)
         self._settings = settings
         self._peer_max_message_bytes = (
             settings.max_message_bytes if peer_max_message_bytes is None else peer_max_message_bytes
@@ -147,7 +149,10 @@ class Session:
         self._outbox = Outbox()
         self._inbox = Inbox(settings.max_message_bytes)
         self._recovery: Recovery[Carried] = Recovery(MAX_ACK_DELAY_S, first_round_trip_s)
-        self._congestion = Congestion(datagram_bytes)
+        self._congestion = Congestion(self._path.datagram_bytes)
+        self._pacer = Pacer(self._path.datagram_bytes, now)
+        self._pace_at: float | None = None  # when data that the pacer holds back may leave
+        self._held_back = False  # more would have been sent, had window and pacer allowed it
         self._acknowledgements = Acknowledgements()
         self._window = ReplayWindow()
         self._probes_due = 0
@@ -217,6 +222,11 @@ class Session:
         """The smoothed round-trip time."""
         return self._recovery.round_trip.smoothed_s
 
+    @property
+    def datagram_bytes(self) -> int:
+        """The largest datagram that is known to pass."""
+        return self._path.datagram_bytes
+
     # ---- receiving
 
     def receive(self, datagram: Buffer, now: float) -> list[SessionEvent] | None:
@@ -261,7 +271,8 @@ class Session:
         except MalformedMessage as breach:
             self.close(CloseCode.BREACH, str(breach))
             events.append(SessionClosed(CloseCode.BREACH, f"the peer broke the protocol: {breach}", by_peer=False))
-        return [*(MessageReceived(channel, body) for channel, body in deliveries), *events]
+        arrived: list[SessionEvent] = [MessageReceived(channel, body) for channel, body in deliveries]
+        return arrived + events if events else arrived
 
     def _control(self, frame: Frame, deliveries: list[Delivery]) -> None:
         match frame:
@@ -275,22 +286,38 @@ class Session:
                 pass
 
     def _acknowledged(self, frame: Ack, now: float) -> None:
-        in_flight_before = self._recovery.in_flight_bytes
         outcome = self._recovery.acknowledge(frame.ranges, frame.delay_us / 1e6, now)
+        trip = self._recovery.round_trip
+        if outcome.sampled and self._held_back:
+            self._congestion.sampled(trip.latest_s, outcome.acknowledged[-1].number, self._recovery.next_number)
         for packet in outcome.acknowledged:
-            self._congestion.acknowledged(packet.size_bytes, packet.sent_at, in_flight_before)
+            self._congestion.acknowledged(
+                packet.size_bytes, packet.sent_at, now, trip.smoothed_s, is_full=self._held_back
+            )
+            if self._path.is_probe(packet.number):
+                self._path.probe_arrived()
+                self._congestion.resized(self._path.datagram_bytes)
+            self._path.arrived(packet.size_bytes)
             for carried in packet.carried:
                 self._outbox.acknowledged(carried)
             if packet.number == self._credit_packet:
                 self._credit_packet = None
-        self._lost(outcome.lost, now)
+        if outcome.lost:
+            self._lost(outcome.lost, now)
+            if outcome.persistent:
+                self._congestion.collapsed()
 
     def _lost(self, packets: Sequence[SentPacket[Carried]], now: float) -> None:
-        if not packets:
+        data = [packet for packet in packets if not self._path.is_probe(packet.number)]
+        if len(data) < len(packets):
+            self._path.probe_lost()
+        if not data:
             return
-        self._congestion.lost(packets[-1].sent_at, now)
-        for packet in packets:
+        self._congestion.lost(data[-1].sent_at, now)
+        for packet in data:
+            self._path.lost(packet.size_bytes)
             self._resend(packet)
+        self._congestion.resized(self._path.datagram_bytes)
 
     def _resend(self, packet: SentPacket[Carried]) -> None:
         for carried in packet.carried:
@@ -324,22 +351,42 @@ class Session:
 
     # ---- sending
 
-    def datagrams(self, now: float) -> list[bytes]:
-        """All datagrams that may leave now."""
+    def datagrams(self, now: float) -> Iterator[bytes]:
+        """All datagrams that may leave now, made one by one: the first is under way while the next is being sealed."""
         if self.state is not SessionState.OPEN:
-            return self._close_datagrams(now)
+            yield from self._close_datagrams(now)
+            return
         credit = self._inbox.current_credit_frame() if self._credit_due else self._inbox.credit_frame()
-        ready: list[bytes] = []
-        while True:
-            datagram = self._next_datagram(credit, now)
-            if datagram is None:
-                return ready
+        if self._outbox.ready:
+            self._fill_bucket(now)
+        sent = 0
+        while (datagram := self._next_datagram(credit, now)) is not None:
             credit = None
-            ready.append(datagram)
+            sent += 1
+            yield datagram
+        self._note_what_holds_back()
+        if (sent > 1 or self._held_back) and (probe_bytes := self._path.probe_bytes(now)) is not None:
+            yield self._path_probe(probe_bytes, now)
+
+    def _fill_bucket(self, now: float) -> None:
+        congestion = self._congestion
+        gain = SLOW_START_GAIN if congestion.in_slow_start else GAIN
+        round_trip_s = self._recovery.round_trip.smoothed_s
+        self._pacer.fill(congestion.window_bytes, round_trip_s, congestion.datagram_bytes, now, gain)
+
+    def _note_what_holds_back(self) -> None:
+        self._held_back = self._outbox.ready
+        has_window = self._recovery.in_flight_bytes < self._congestion.window_bytes
+        self._pace_at = self._pacer.next_at() if self._held_back and has_window else None
+
+    @property
+    def _may_send(self) -> bool:
+        if self._probes_due:
+            return True
+        return self._recovery.in_flight_bytes < self._congestion.window_bytes and self._pacer.allows
 
     def _next_datagram(self, credit: bytes | None, now: float) -> bytes | None:
-        may_send = self._probes_due > 0 or self._recovery.in_flight_bytes < self._congestion.window_bytes
-        has_data = may_send and self._outbox.ready
+        has_data = self._may_send and self._outbox.ready
         asks = has_data or self._ping_due or credit is not None
         due = self._acknowledgements.deadline
         if not asks and (due is None or due > now):
@@ -352,11 +399,21 @@ class Session:
             frames.append(credit)
             self._credit_packet, self._credit_due = self._recovery.next_number, False
         if has_data:
-            self._outbox.fill(self._payload_bytes - sum(map(len, frames)), frames, carried)
+            payload_bytes = self._path.datagram_bytes - HEADER.size - TAG_BYTES
+            self._outbox.fill(payload_bytes - sum(map(len, frames)), frames, carried)
         if self._ping_due or (asks and credit is None and not carried):
             frames.append(PING)
         self._ping_due = False
         return self._sealed(frames, carried if asks else None, now)
+
+    def _path_probe(self, size_bytes: int, now: float) -> bytes:
+        """A padded datagram beside the data; it takes nothing of the window, and its loss is no sign of congestion."""
+        number = self._recovery.next_number
+        self._path.probe_sent(number, now)
+        padding = encode_padding(size_bytes - HEADER.size - TAG_BYTES - len(PING))
+        datagram = self._sealed([PING, padding], None, now)
+        self._recovery.sent(SentPacket(number, now, 0, []))
+        return datagram
 
     def _sealed(self, frames: list[Buffer], carried: list[Carried] | None, now: float) -> bytes:
         """One datagram; with `carried` None it asks for no acknowledgement and is not tracked."""
@@ -366,6 +423,7 @@ class Session:
         datagram = header + self._seal.encrypt(_NONCE_PREFIX + header[-8:], b"".join(frames), header)
         if carried is not None:
             self._probes_due = max(self._probes_due - 1, 0)
+            self._pacer.spend(len(datagram))
             if carried:
                 self._used_at = now
             self._recovery.sent(SentPacket(number, now, len(datagram), carried))
@@ -389,14 +447,20 @@ class Session:
         """When `on_deadline` wants to be called; None for never."""
         if self.state is not SessionState.OPEN:
             return self._close_at
-        moments = [self._acknowledgements.deadline, self._recovery.deadline]
+        first = self._life_deadline
+        for moment in (self._acknowledgements.deadline, self._recovery.deadline, self._pace_at):
+            if moment is not None and (first is None or moment < first):
+                first = moment
+        return first
+
+    @property
+    def _life_deadline(self) -> float | None:
+        """When the peer is lost, or asked for a sign of life, or the session has been unused for too long."""
         if self._owed_since is not None:
-            moments.append(self._owed_since + self._settings.timeout_s)
-        elif self.watched:
-            moments.append(self._heard_at + self._settings.keepalive_s)
-        elif self.settled:
-            moments.append(self._expires_at)
-        return min((moment for moment in moments if moment is not None), default=None)
+            return self._owed_since + self._settings.timeout_s
+        if self.watched:
+            return self._heard_at + self._settings.keepalive_s
+        return self._expires_at if self.settled else None
 
     @property
     def _expires_at(self) -> float:
@@ -426,6 +490,8 @@ class Session:
             self._lost(self._recovery.detect_losses(now), now)
             return
         self._recovery.probes_in_a_row += 1
+        self._path.timed_out(self._recovery.probes_in_a_row)
+        self._congestion.resized(self._path.datagram_bytes)
         self._probes_due = 1
         self._resend(next(self._recovery.in_flight))
         if not self._outbox.ready:

@@ -5,6 +5,7 @@
 
 | frame    | code | fields after the code (big-endian)                                                   |
 |----------|------|--------------------------------------------------------------------------------------|
+| PADDING  | 0x00 | none: fills a probe of the path up to its size                                       |
 | PING     | 0x01 | none: asks for an acknowledgement                                                    |
 | ACK      | 0x02 | delay in µs u32, count u16, then count times (lowest u64, highest u64), highest first |
 | MESSAGE  | 0x03 | channel u32, sequence u64, length u32, bytes: a whole message                        |
@@ -50,6 +51,7 @@ __all__ = [
     "encode_ack",
     "encode_close",
     "encode_credit",
+    "encode_padding",
     "fragment_header",
     "message_header",
 ]
@@ -60,7 +62,7 @@ TAG_BYTES = 16
 MAX_ACK_RANGES = 64
 MAX_REASON_BYTES = 512
 
-_PING, _ACK, _MESSAGE, _FRAGMENT, _ABANDON, _CREDIT, _CLOSE = range(1, 8)
+_PADDING, _PING, _ACK, _MESSAGE, _FRAGMENT, _ABANDON, _CREDIT, _CLOSE = range(8)
 
 PING = bytes([_PING])
 
@@ -171,6 +173,11 @@ def encode_close(code: int, reason: str) -> bytes:
     return _close_struct.pack(_CLOSE, code, len(text)) + text
 
 
+def encode_padding(size_bytes: int) -> bytes:
+    """So many PADDING frames."""
+    return bytes(size_bytes)
+
+
 def decode_frames(payload: Buffer) -> list[Frame]:
     """All frames of an opened datagram, or MalformedMessage: a payload is good as a whole or not at all.
 
@@ -192,6 +199,8 @@ def decode_frames(payload: Buffer) -> list[Frame]:
                 at += FRAGMENT_OVERHEAD_BYTES
                 frames.append(_fragment(channel, sequence, total, offset, _piece(view, at, length)))
                 at += length
+            elif code == _PADDING:
+                at = end - len(bytes(view[at:]).lstrip(b"\0"))
             else:
                 frame, at = _decode_control(code, view, at)
                 frames.append(frame)

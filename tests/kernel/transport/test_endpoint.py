@@ -509,7 +509,7 @@ def test_the_datagrams_of_a_node_sent_back_to_it_change_nothing() -> None:
     for datagram, source, to in list(world.record):
         a.endpoint.receive(datagram, to, world.now)
         a.endpoint.receive(datagram, source, world.now)
-    assert a.endpoint.take_datagrams(world.now) == []
+    assert list(a.endpoint.take_datagrams(world.now)) == []
     assert a.endpoint.state(b.id) is LinkState.DIALING
 
 

@@ -187,3 +187,43 @@ def test_with_nothing_in_flight_nothing_is_due() -> None:
     recovery = recovery_with(1.0)
     recovery.acknowledge([(0, 0)], 0.0, 1.1)
     assert recovery.deadline is None
+
+
+# ---- section 7.6: persistent congestion
+
+
+def after_a_sample(*sent_at: float) -> Recovery[str]:
+    """Packet 0 gave a round trip of 0.1 s; packets 1, 2, ... were sent at these moments."""
+    recovery = recovery_with(0.0)
+    recovery.acknowledge([(0, 0)], 0.0, 0.1)
+    for number, moment in enumerate(sent_at, 1):
+        recovery.sent(SentPacket(number, moment, 100, [f"body {number}"]))
+        recovery.next_number = number + 1
+    return recovery
+
+
+PERSISTENT_S = 3 * (0.1 + 4 * 0.05 + PEER_ACK_DELAY_S)  # with the interval before the new sample
+
+
+def test_losses_over_three_probe_intervals_are_persistent_congestion() -> None:
+    recovery = after_a_sample(1.0, 1.5, 1.01 + PERSISTENT_S, 2.1)
+    outcome = recovery.acknowledge([(4, 4)], 0.0, 2.2)
+    assert numbers(outcome.lost) == [1, 2, 3]
+    assert outcome.persistent
+
+
+def test_losses_closer_together_are_not() -> None:
+    recovery = after_a_sample(1.0, 1.2, 1.5, 2.1)
+    assert not recovery.acknowledge([(4, 4)], 0.0, 2.2).persistent
+
+
+def test_an_acknowledgement_between_them_speaks_against_it() -> None:
+    recovery = after_a_sample(1.0, 1.5, 1.01 + PERSISTENT_S, 2.1)
+    outcome = recovery.acknowledge([(4, 4), (2, 2)], 0.0, 2.2)
+    assert numbers(outcome.lost) == [1, 3]
+    assert not outcome.persistent
+
+
+def test_without_a_round_trip_measured_before_nothing_is_persistent() -> None:
+    recovery = recovery_with(1.0, 1.5, 3.5, 3.6)
+    assert not recovery.acknowledge([(3, 3)], 0.0, 3.7).persistent

@@ -25,6 +25,7 @@ from guthi.transport.wire import (
     encode_ack,
     encode_close,
     encode_credit,
+    encode_padding,
     fragment_header,
     message_header,
 )
@@ -121,7 +122,6 @@ def test_every_frame_that_is_cut_short_is_malformed(frame: Frame) -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        b"\x00",
         b"\x08",
         b"\xff" * 20,
         encode_ack([], 0),
@@ -167,3 +167,8 @@ def test_overheads_are_those_of_the_headers() -> None:
 
 def test_an_ack_delay_too_long_for_its_field_is_cut() -> None:
     assert decode_frames(encode_ack([(0, 0)], 2**40)) == [Ack(((0, 0),), 2**32 - 1)]
+
+
+def test_padding_is_skipped_wherever_it_stands() -> None:
+    payload = encode_padding(3) + PING + encode_padding(50_000) + message_header(2, 0, 2) + b"\0\0" + encode_padding(1)
+    assert decode_frames(payload) == [Ping(), Message(2, 0, memoryview(b"\0\0"))]

@@ -112,7 +112,7 @@ class TransportConfig:
 
     A session on which somebody waits asks for a sign of life each `keepalive`; an unused one ends after `idle`.
     `max_datagram`: the most bytes of UDP payload that are tried on a path; what it takes is found out.
-    `receive_buffer`: how far a peer may send ahead of the reader. `busy_poll_us`: for how long to poll for an awaited
+    `receive_buffer`: what the system is asked to hold for the port. `busy_poll_us`: for how long to poll for an awaited
     answer before sleeping, where that pays; 0 is never.
     """
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from performance.machine import describe, versions
+from performance.machine import BUSY_LOAD, describe, versions
 from performance.peers import PEERS, Peer
 from performance.report import as_json, as_markdown
 from performance.rounds import Limits, Start, run_rounds
@@ -16,7 +16,6 @@ from performance.summary import Summary
 
 PAGE = "benchmarks.md"
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
-BUSY_LOAD = 0.7
 
 
 def main() -> int:

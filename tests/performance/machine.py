@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["describe", "versions"]
+__all__ = ["BUSY_LOAD", "describe", "versions"]
+
+BUSY_LOAD = 0.7  # above it, others have the processor too often for figures to be trusted
 
 
 def describe() -> dict[str, object]:

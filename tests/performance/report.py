@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from performance.goals import MEASURES, Goal
+from performance.machine import BUSY_LOAD
 from performance.rounds import Start
 from performance.summary import Figure, Summary
 
 __all__ = ["as_json", "as_markdown"]
 
 NOT_MEASURED = "–"
+BUSY = "**The machine was busy with other work: these figures are no more than a hint.**"
 
 
 def as_markdown(summary: Summary, machine: Mapping[str, object]) -> str:
@@ -19,6 +21,7 @@ def as_markdown(summary: Summary, machine: Mapping[str, object]) -> str:
     parts = [
         f"Measured {machine['date']} on {machine['cores']} cores of {machine['processor']}, {machine['system']}, "
         f"Python {machine['python']}, commit {machine['commit']}, load before {machine['load_before']}.",
+        BUSY if float(str(machine["load_before"])) > BUSY_LOAD else "",
         _goals(summary),
         "Guthi over each peer, ratios of medians: times are better below 1, calls/s, MB/s and tasks/s above.",
         _ratios(summary),

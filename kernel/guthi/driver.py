@@ -1,7 +1,8 @@
 """Connects the machines of a node to the event loop: datagrams in, datagrams out, one timer for everything.
 
 All that happens in one turn of the loop is answered at its end, so that frames share datagrams: a datagram that
-arrives, a message that the app sends and a deadline all lead to one `_pump`, at most one a turn. After one that the app
+arrives, a message that the app sends and a deadline all lead to one `_pump`, at most one a turn. What arrives is told
+to the layer above at once; if that leads to an answer at once, it leaves at once too. After one that the app
 caused, while it awaits an answer, the port may be polled for a moment (see `spin`).
 """
 
@@ -46,6 +47,7 @@ class Driver:
         self._loop, self._endpoint, self._on_event = loop, endpoint, on_event
         self._timed: tuple[Timed, ...] = (endpoint, *timed)
         self._port: Datagrams | None = None
+        self._wants_pump = False
         self._scheduled = False
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0  # the handle itself may not know: uvloop makes a plain one of a timer that is due at once
@@ -69,6 +71,7 @@ class Driver:
 
     def touch(self) -> None:
         """A machine was given something to do: pump at the end of this turn of the loop."""
+        self._wants_pump = True
         if not self._scheduled and self._port is not None:
             self._scheduled = True
             self._loop.call_soon(self._pump_soon)
@@ -87,10 +90,19 @@ class Driver:
 
     def turn_ended(self) -> None:
         """All waiting datagrams were handed over."""
-        self._pump()
+        if self._port is None:
+            return
+        self._wants_pump = False
+        self._tell()
+        if self._wants_pump:
+            self._pump()
+        else:
+            self.touch()  # tasks that this woke run first, and may have something to send
 
     def _pump_soon(self) -> None:
         self._scheduled = False
+        if not self._wants_pump:
+            return
         self._pump()
         if self._port is not None and self._awaits_answers() and self._spin.pays():
             self._spin.tried(success=self._port.poll(self._spin.limit_s))
@@ -102,15 +114,17 @@ class Driver:
         now = self._loop.time()
         if self._timer is None or self._timer_at <= now:  # else nothing can be due: `_arm` saw to that
             self._ring(now)
-        events = self._endpoint.take_events()
-        while events:
-            for event in events:
-                self._on_event(event)
-            events = self._endpoint.take_events()
+        self._tell()
+        self._wants_pump = False
         port.send_many(self._endpoint.take_datagrams(now))
         for callback in tuple(self._after_pump):
             callback()
         self._arm()
+
+    def _tell(self) -> None:
+        while events := self._endpoint.take_events():
+            for event in events:
+                self._on_event(event)
 
     def _ring(self, now: float) -> None:
         for machine in self._timed:

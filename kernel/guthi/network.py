@@ -90,6 +90,7 @@ class Network:
         self._loop = asyncio.get_running_loop()
         self._config, self._host, self._hooks, self._tasks = config, host, hooks, tasks
         self.membership: Membership  # made by `open`: a record says where its node can be reached
+        self.gossip_at: float | None = None  # when the membership machine wants to be called; it changes in `perform`
         self._me = me
         self.requests = Requests(self._loop, codec, self)
         self.endpoint = Endpoint(
@@ -130,6 +131,7 @@ class Network:
         addresses = advertised or self._host.interface_addresses(port.local_address)
         me = replace(self._me, addresses=tuple(addresses))
         self.membership = Membership(me, Random(self._host.entropy(16)), _gossip_settings(self._config))
+        self.gossip_at = self.membership.deadline
         self._introduce()
         self._driver.attach(port)
         return port.local_address
@@ -333,6 +335,7 @@ class Network:
                     log.warning("%s at %s is kept out: %s", member.name, member.addresses[0], reason)
                 case MemberEvent():
                     self._member_changed(effect)
+        self.gossip_at = self.membership.deadline
         self._introduce()
         self._driver.touch()
 
@@ -416,7 +419,7 @@ class _GossipTimer:
 
     @property
     def deadline(self) -> float | None:
-        return self._network.membership.deadline
+        return self._network.gossip_at
 
     def on_deadline(self, now: float) -> None:
         self._network.perform(self._network.membership.on_deadline(now))

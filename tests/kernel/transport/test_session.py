@@ -629,3 +629,12 @@ def test_the_settings_of_quiet_worlds_let_no_session_end() -> None:
         TransportKeys(bytes(32), bytes(32), b""), remote_index=1, datagram_bytes=1200, settings=QUIET, now=0.0
     )
     assert session.deadline == QUIET.idle_s + IDLE_MARGIN_S
+
+
+def test_a_message_of_many_pages_arrives_whole_on_a_bad_line() -> None:
+    pipe = Pipe(1, Weather(loss=0.02, jitter_s=0.002), datagram_bytes=60_000)
+    body = hashlib.shake_128(b"large").digest(9 * KIB * KIB + 1)
+    pipe.a.session.send([body])
+    pipe.flush()
+    pipe.run(60.0)
+    assert pipe.b.delivered == [(0, body)] or pipe.b.delivered == [(1, body)]

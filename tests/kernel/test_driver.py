@@ -1,0 +1,140 @@
+"""When the driver sends: once a turn, at once for an answer at once, and together with what woken tasks have to say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from typing import cast
+
+import pytest
+
+from guthi.api import Address, Buffer
+from guthi.driver import Driver
+from guthi.spin import Spin
+from guthi.transport.endpoint import Endpoint, EndpointEvent, GossipArrived
+
+SOMEWHERE = Address("192.0.2.1", 1)
+
+
+class Station:
+    """An endpoint that tells of each datagram as gossip, and sends what it is given; and the port below it."""
+
+    deadline: float | None = None
+    local_address = SOMEWHERE
+
+    def __init__(self) -> None:
+        self.events: list[EndpointEvent] = []
+        self.outgoing: list[bytes] = []
+        self.sent: list[list[bytes]] = []  # by pump
+        self.polls: list[float] = []
+        self.rang = 0
+
+    def receive(self, datagram: Buffer, source: Address, now: float) -> None:
+        self.events.append(GossipArrived(source, bytes(datagram)))
+
+    def take_events(self) -> list[EndpointEvent]:
+        events, self.events = self.events, []
+        return events
+
+    def take_datagrams(self, now: float) -> Iterator[tuple[bytes, Address]]:
+        outgoing, self.outgoing = self.outgoing, []
+        return ((each, SOMEWHERE) for each in outgoing)
+
+    def on_deadline(self, now: float) -> None:
+        self.rang += 1
+        self.deadline = None
+
+    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
+        batch = [bytes(datagram) for datagram, _ in datagrams]
+        if batch:
+            self.sent.append(batch)
+
+    def poll(self, limit_s: float) -> bool:
+        self.polls.append(limit_s)
+        return False
+
+    def max_datagram_bytes(self, destination: Address) -> int:
+        return 1200
+
+    def send(self, datagram: Buffer, destination: Address) -> None:
+        raise AssertionError("the driver sends all of a turn together")
+
+    def close(self) -> None:
+        pass
+
+
+def driven(
+    station: Station, on_event: Callable[[EndpointEvent], None], *, limit_s: float = 0.0, awaits: bool = False
+) -> Driver:
+    endpoint = cast("Endpoint", station)
+    loop = asyncio.get_running_loop()
+    driver = Driver(loop, endpoint, [], on_event, spin=Spin(limit_s), awaits_answers=lambda: awaits)
+    driver.attach(station)
+    return driver
+
+
+async def test_all_that_a_turn_has_to_send_leaves_together() -> None:
+    station = Station()
+    driver = driven(station, lambda _: None)
+    for body in (b"one", b"two"):
+        station.outgoing.append(body)
+        driver.touch()
+    assert station.sent == []
+    await asyncio.sleep(0)
+    assert station.sent == [[b"one", b"two"]]
+
+
+async def test_an_answer_that_is_ready_leaves_at_once() -> None:
+    station = Station()
+
+    def answer(_: EndpointEvent) -> None:
+        station.outgoing.append(b"answer")
+        driver.touch()
+
+    driver = driven(station, answer)
+    await asyncio.sleep(0)
+    driver.datagram_received(b"question", SOMEWHERE)
+    driver.turn_ended()
+    assert station.sent == [[b"answer"]]
+
+
+async def test_what_a_woken_task_sends_leaves_with_the_acknowledgement() -> None:
+    station, woken = Station(), asyncio.Event()
+    driver = driven(station, lambda _: woken.set())
+
+    async def ask_again() -> None:
+        await woken.wait()
+        station.outgoing.append(b"next question")
+        driver.touch()
+
+    task = asyncio.create_task(ask_again())
+    await asyncio.sleep(0)
+    driver.datagram_received(b"answer", SOMEWHERE)
+    station.outgoing.append(b"acknowledgement")
+    driver.turn_ended()
+    assert station.sent == []
+    await task
+    await asyncio.sleep(0)
+    assert station.sent == [[b"acknowledgement", b"next question"]]
+
+
+async def test_a_deadline_rings_once_and_an_earlier_one_is_not_missed() -> None:
+    station = Station()
+    loop = asyncio.get_running_loop()
+    station.deadline = loop.time() + 60.0
+    driver = driven(station, lambda _: None)
+    await asyncio.sleep(0)
+    station.deadline = loop.time() + 0.001
+    driver.touch()
+    async with asyncio.timeout(10.0):
+        while not station.rang:
+            await asyncio.sleep(0.001)
+    assert station.rang == 1
+
+
+@pytest.mark.parametrize(("awaits", "polls"), [(True, [50e-6]), (False, [])])
+async def test_it_polls_only_while_an_answer_is_awaited(awaits: bool, polls: list[float]) -> None:
+    station = Station()
+    driven(station, lambda _: None, limit_s=50e-6, awaits=awaits)
+    await asyncio.sleep(0)
+    assert station.polls == polls

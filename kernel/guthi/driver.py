@@ -9,6 +9,7 @@ caused, while it awaits an answer, the port may be polled for a moment (see `spi
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -17,6 +18,8 @@ from guthi.spin import Spin
 from guthi.transport.endpoint import Endpoint, EndpointEvent
 
 __all__ = ["Driver", "Timed"]
+
+log = logging.getLogger("guthi.driver")
 
 
 class Timed(Protocol):
@@ -124,7 +127,10 @@ class Driver:
     def _tell(self) -> None:
         while events := self._endpoint.take_events():
             for event in events:
-                self._on_event(event)
+                try:
+                    self._on_event(event)
+                except Exception:
+                    log.exception("an event was lost, the others are not: %s", type(event).__name__)
 
     def _ring(self, now: float) -> None:
         for machine in self._timed:

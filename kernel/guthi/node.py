@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from guthi.api import PROTOCOL_VERSION, Address, Host, NodeId
 from guthi.configuration.config import Config
-from guthi.errors import NodeClosed, PluginError, UsageError
+from guthi.errors import DeadlineExceeded, NodeClosed, PluginError, UsageError
 from guthi.hooks import HookBus
 from guthi.membership.members import Member, MemberState, Role
 from guthi.network import Network
@@ -128,8 +128,19 @@ class Node:
         Raises what the handler raised, DeadlineExceeded, PeerLost, UnknownTopic, NotEncodable, UnknownMember.
         """
         peer = self._id_of(member)
-        await self.network.writable(peer)
-        return await self.network.requests.request(peer, topic, value, timeout_s)
+        if timeout_s is None:
+            await self.network.writable(peer)
+            return await self.network.requests.request(peer, topic, value)
+        clock = asyncio.get_running_loop().time
+        started_at = clock()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.network.writable(peer)
+        except TimeoutError:
+            name = self.network.name_of(peer)
+            raise DeadlineExceeded(f"{name} took nothing more for {timeout_s:g} s; too much waits for it") from None
+        left_s = max(timeout_s - (clock() - started_at), 0.0)
+        return await self.network.requests.request(peer, topic, value, left_s)
 
     async def cast(self, member: Member | NodeId | str, topic: str, value: Any) -> None:
         """Send a value that needs no answer. It arrives once, unless the peer is lost."""

@@ -30,7 +30,6 @@ from typing import Any, Protocol, TypeAlias
 from guthi.api import Buffer, NodeId
 from guthi.errors import (
     DeadlineExceeded,
-    GuthiError,
     MalformedMessage,
     NodeClosed,
     PeerLost,
@@ -40,13 +39,14 @@ from guthi.errors import (
 from guthi.transport.alarms import Alarms
 from guthi.transport.endpoint import Posted
 from guthi.values.codec import Codec
-from guthi.values.faults import describe, revive
+from guthi.values.faults import describe, describe_briefly, revive
 
 __all__ = ["Handler", "Incoming", "Requests", "Wire"]
 
 _CAST, _REQUEST, _REPLY, _FAULT, _CANCEL = range(1, 6)
 _envelope = Struct(">BBHIQ")
 MAX_TIMEOUT_MS = 0xFFFFFFFF
+MAX_TOPIC_BYTES = 255
 
 log = logging.getLogger("guthi.requests")
 
@@ -111,8 +111,8 @@ class Requests:
         """Let `handler` answer a topic; raises UsageError if it has a handler already."""
         if topic in self._handlers:
             raise UsageError(f"the topic {topic!r} has a handler already; choose another name")
-        if not 0 < len(topic.encode()) <= 255:
-            raise UsageError(f"the topic {topic!r} is not 1 to 255 bytes long")
+        if not 0 < len(topic.encode()) <= MAX_TOPIC_BYTES:
+            raise UsageError(f"the topic {topic!r} is not 1 to {MAX_TOPIC_BYTES} bytes long")
         self._handlers[topic] = handler
 
     def forget(self, topic: str) -> None:
@@ -131,6 +131,8 @@ class Requests:
         Cancelling the wait cancels the handler.
         """
         self._check_open()
+        if timeout_s is not None and not timeout_s >= 0:
+            raise UsageError(f"a timeout is 0 or more seconds, not {timeout_s}")
         self._next_id += 1
         request_id = self._next_id
         waiting = _Waiting(peer, self._loop.create_future(), timeout_s)
@@ -217,7 +219,9 @@ class Requests:
             if handler is None:
                 raise UnknownTopic(f"nobody handles {topic!r} here; the plugin that does so is not enabled")
             result = handler(Incoming(peer, self._codec.decode(payload), deadline))
-        except Exception as error:  # noqa: BLE001 - it is the caller's to see
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is the caller's to see; not even SystemExit ends this node
             self._reply_fault(peer, topic, request_id, error)
             return
         if not inspect.isawaitable(result):
@@ -240,9 +244,12 @@ class Requests:
     async def _finish(self, peer: NodeId, topic: str, request_id: int | None, result: Awaitable[Any]) -> None:
         try:
             value = await result
-        except asyncio.CancelledError:
-            raise  # nobody waits any more
-        except Exception as error:  # noqa: BLE001 - it is the caller's to see
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # nobody waits any more; else the handler raised it by itself
             self._reply_fault(peer, topic, request_id, error)
         else:
             self._reply(peer, topic, request_id, value)
@@ -252,16 +259,27 @@ class Requests:
             return
         try:
             self._wire.post(peer, [_pack(_REPLY, "", request_id, None), *self._codec.encode(value)])
-        except GuthiError as error:  # it has no CBOR form, or is too long for the peer
+        except Exception as error:  # noqa: BLE001 - it has no CBOR form, is too long for the peer, or will not be read
             self._reply_fault(peer, topic, request_id, error)
 
-    def _reply_fault(self, peer: NodeId, topic: str, request_id: int | None, error: Exception) -> None:
+    def _reply_fault(self, peer: NodeId, topic: str, request_id: int | None, error: BaseException) -> None:
+        """Tell the caller what went wrong, or log it where nobody waits; this never raises."""
         if request_id is None:
             log.error("the handler of %r failed on a message from %s", topic, self._wire.name_of(peer), exc_info=error)
-        elif not self._closed:
-            fault = self._codec.encode(describe(error, self._codec))
-            with suppress(PeerLost):  # then nobody waits for it
+            return
+        for description in (describe, describe_briefly):
+            if self._closed:
+                return
+            try:
+                fault = self._codec.encode(description(error, self._codec))
                 self._wire.post(peer, [_pack(_FAULT, "", request_id, None), *fault])
+            except PeerLost:
+                return  # then nobody waits for it
+            except Exception as failure:  # noqa: BLE001 - told in brief then
+                name = self._wire.name_of(peer)
+                log.warning("what went wrong with %r could not be told to %s: %s", topic, name, failure)
+            else:
+                return
 
     # ---- what goes wrong
 
@@ -310,7 +328,9 @@ class Requests:
             elif not (waiting := self._waiting[key]).future.done():
                 self._withdraw(key, waiting)
                 name = self._wire.name_of(waiting.peer)
-                waiting.future.set_exception(DeadlineExceeded(f"no answer from {name} within {waiting.timeout_s:g} s"))
+                waiting.future.set_exception(
+                    DeadlineExceeded(f"no answer from {name} within {waiting.timeout_s:.3g} s")
+                )
 
 
 def _padded(length: int) -> int:
@@ -319,6 +339,8 @@ def _padded(length: int) -> int:
 
 def _pack(kind: int, topic: str, request_id: int, timeout_s: float | None) -> bytes:
     name = topic.encode()
-    timeout_ms = 0 if timeout_s is None else min(max(int(timeout_s * 1000), 1), MAX_TIMEOUT_MS)
+    if len(name) > MAX_TOPIC_BYTES:
+        raise UsageError(f"a topic is at most {MAX_TOPIC_BYTES} bytes long, not {len(name)}")
+    timeout_ms = 0 if timeout_s is None else int(min(max(timeout_s * 1000, 1), MAX_TIMEOUT_MS))
     padding = bytes(_padded(len(name)) - len(name))
     return _envelope.pack(kind, 0, len(name), timeout_ms, request_id) + name + padding

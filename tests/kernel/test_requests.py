@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+import sys
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -261,6 +262,85 @@ async def test_the_peer_is_watched_as_long_as_a_request_is_open(here: End) -> No
     await asyncio.gather(*here.other.tasks, return_exceptions=True)
     await asyncio.sleep(0)  # the callbacks of the tasks
     assert (here.watched, here.other.watched) == (set(), set())
+
+
+class Unreadable(dict[str, int]):
+    """A value that cannot be encoded, for a reason of its own."""
+
+    def items(self) -> Any:
+        raise RuntimeError("changed meanwhile")
+
+
+def with_odd_attributes() -> ValueError:
+    error = ValueError("odd")
+    vars(error)[7] = 1  # type: ignore[index]
+    vars(error)["\udc80"] = 2
+    return error
+
+
+@pytest.mark.parametrize("takes_time", [False, True])
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (lambda: sys.exit(3), "SystemExit"),
+        (lambda: (_ for _ in ()).throw(asyncio.CancelledError("by itself")), "CancelledError"),
+        (lambda: (_ for _ in ()).throw(with_odd_attributes()), "odd"),
+        (lambda: memory_that_is_gone(), "released"),
+        (lambda: Unreadable(x=1), "meanwhile"),
+    ],
+    ids=["exit", "cancelled", "odd-attributes", "released-memory", "unreadable"],
+)
+async def test_whatever_a_handler_does_the_caller_is_answered(
+    here: End, act: Callable[[], Any], told: str, takes_time: bool
+) -> None:
+    async def slowly(incoming: Incoming) -> Any:
+        await asyncio.sleep(0)
+        return act()
+
+    here.other.requests.handle("odd", slowly if takes_time else lambda incoming: act())
+    here.other.requests.handle("sane", lambda incoming: incoming.value)
+    odd = asyncio.create_task(here.requests.request(THERE, "odd", None, 5.0))
+    assert await asyncio.gather(*(here.requests.request(THERE, "sane", number, 5.0) for number in range(20))) == [
+        *range(20)
+    ]
+    with pytest.raises(Exception, match=told):
+        await odd
+    assert not here.other.tasks
+
+
+def memory_that_is_gone() -> memoryview:
+    view = memoryview(b"x" * 10_000)
+    view.release()
+    return view
+
+
+async def test_a_fault_that_the_peer_does_not_take_is_told_in_brief(here: End) -> None:
+    def small_only(peer: NodeId, parts: list[Buffer], post: Any = here.other.post) -> Posted:
+        if sum(map(len, parts)) > 1500:
+            raise UsageError("longer than the peer's max_message")
+        posted: Posted = post(peer, parts)
+        return posted
+
+    here.other.post = small_only  # type: ignore[method-assign]
+    here.other.requests.handle("verbose", lambda incoming: 1 / 0 if incoming.value else "x" * 5000)
+
+    def fail(incoming: Incoming) -> None:
+        raise ValueError("much to say: " + "x" * 5000)
+
+    here.other.requests.handle("failing", fail)
+    with pytest.raises(ValueError, match="much to say"):
+        await here.requests.request(THERE, "failing", None, 5.0)
+    with pytest.raises(UsageError, match="max_message"):
+        await here.requests.request(THERE, "verbose", None, 5.0)
+
+
+async def test_a_timeout_and_a_topic_have_bounds(here: End) -> None:
+    for timeout_s in (-1.0, float("nan")):
+        with pytest.raises(UsageError, match="0 or more seconds"):
+            await here.requests.request(THERE, "topic", None, timeout_s)
+    with pytest.raises(UsageError, match="at most 255 bytes"):
+        await here.requests.request(THERE, "x" * 70_000, None)
+    assert not here.watched
 
 
 async def test_a_refused_message_fails_its_request_alone(here: End) -> None:

@@ -296,7 +296,10 @@ class _Outgoing:
             conversion = _CONVERSIONS.get(base)
             if conversion is not None:
                 return conversion(self, value)
-        raise self._refusal(f"a {kind.__qualname__} cannot travel; register its class or send something simpler")
+        article = "an" if kind.__qualname__[0] in "aeiouAEIOU" else "a"
+        raise self._refusal(
+            f"{article} {kind.__qualname__} cannot travel; register its class or send something simpler"
+        )
 
     def as_it_is(self, value: Any) -> Any:
         return value

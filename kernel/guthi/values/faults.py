@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from guthi import errors
+import guthi.errors as errors
 from guthi.errors import MalformedMessage, RemoteError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "STANDARD_ERRORS",
     "describe",
+    "describe_briefly",
     "exception_state",
     "rebuilt_exception",
     "revive",
@@ -33,6 +34,7 @@ __all__ = [
 MAX_TEXT_BYTES: Final = 16 * 1024
 """The longest traceback or message that travels; of a traceback the end is kept, of a message the beginning."""
 
+BRIEF_CHARACTERS: Final = 500
 _STEERING: Final = (StopIteration, StopAsyncIteration)
 _ENVELOPE_DEPTH: Final = 6  # what a reply may wrap around a fault, so that what fits alone fits there too
 
@@ -53,7 +55,10 @@ def describe(error: BaseException, codec: Codec) -> dict[str, Any]:
     What the exception carries that has no form on the wire is replaced by its text. This never raises for an Exception.
     """
     name = _known_name(type(error), codec)
-    args, attributes = exception_state(error) if name else ([], {})
+    try:
+        args, attributes = exception_state(error) if name else ([], {})
+    except Exception:  # noqa: BLE001 - attributes may be properties that raise, and the caller needs an answer
+        args, attributes = [], {}
     return {
         "class": name or f"{type(error).__module__}.{type(error).__qualname__}",
         "args": [_travelling(value, codec) for value in args],
@@ -61,6 +66,13 @@ def describe(error: BaseException, codec: Codec) -> dict[str, Any]:
         "message": _text_of(error),
         "traceback": _traceback_of(error),
     }
+
+
+def describe_briefly(error: BaseException, codec: Codec) -> dict[str, Any]:
+    """As `describe`, but only the class and a short text: for a peer that does not take more."""
+    name = _known_name(type(error), codec) or f"{type(error).__module__}.{type(error).__qualname__}"
+    text = _text_of(error)[:BRIEF_CHARACTERS]
+    return {"class": name, "args": [text], "attributes": {}, "message": text, "traceback": "not sent: it was too long"}
 
 
 def revive(value: object, codec: Codec, node: str) -> Exception:
@@ -90,7 +102,12 @@ def exception_state(error: BaseException) -> tuple[list[Any], dict[str, Any]]:
         args.append(error.filename)  # OSError takes file names out of its args
         if error.filename2 is not None:
             args += [None, error.filename2]
-    return args, {name: value for name, value in vars(error).items() if not name.startswith("__")}
+    return args, {name: value for name, value in vars(error).items() if _may_travel(name)}
+
+
+def _may_travel(name: object) -> bool:
+    """Whether an attribute of that name can be told of; anything may stand in a `__dict__`."""
+    return type(name) is str and not name.startswith("__") and _valid_text(name) == name
 
 
 def rebuilt_exception(cls: type[Exception], args: Sequence[Any], attributes: Mapping[str, Any]) -> Exception:

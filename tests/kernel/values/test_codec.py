@@ -263,7 +263,7 @@ def test_what_cannot_travel_says_where(value: Any) -> None:
 
 
 def test_the_error_names_the_type_and_the_mend() -> None:
-    with pytest.raises(NotEncodable, match=r"^value\[1\]\[0\]\['key'\]: a Unknown cannot travel; register its class"):
+    with pytest.raises(NotEncodable, match=r"^value\[1\]\[0\]\['key'\]: an Unknown cannot travel; register its class"):
         Codec().encode(["call", [{"key": Unknown(3)}], {}])
 
 

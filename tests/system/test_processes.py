@@ -206,6 +206,26 @@ async def test_bad_input_is_one_line_with_the_mend(cli: Guthi, text: str, cause:
     assert cause in await cli.complaint("run", "node.toml")
 
 
+@pytest.mark.parametrize(
+    ("call", "cause"),
+    [
+        ('call("multiply")', "no node has a function 'multiply'"),
+        ('call("add", object())', "argument 1 of 'add': an object cannot travel; register its class"),
+    ],
+    ids=["unknown-function", "no-form"],
+)
+async def test_a_call_that_cannot_be_is_one_line_with_the_mend(cli: Guthi, call: str, cause: str) -> None:
+    cli.write(
+        node_toml='[node]\nmain = "app:main"\nplugins = ["rpc"]\n',
+        app_py="from guthi_rpc import RPC\nasync def main(node):\n    rpc = node.require(RPC)\n"
+        f"    rpc.register(lambda x: x, name='add')\n    await rpc.{call}\n",
+    )
+    code, _, complaint = await end_of(await cli.start("run", "node.toml", "--json"))
+    assert code == 2
+    assert complaint.startswith("guthi: error: ") and complaint.count("\n") == 1
+    assert cause in complaint
+
+
 async def test_a_busy_port(cli: Guthi) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as busy:
         busy.bind(("127.0.0.1", 0))

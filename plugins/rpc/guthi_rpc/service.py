@@ -276,13 +276,19 @@ class Rpc:
         only = None if on is None else self._meant(on)
         clock = asyncio.get_running_loop().time
         started_at = clock()
-        while not (self._directory.providers(name) if only is None else self._directory.has(only, name)):
+
+        def is_found() -> bool:
+            return bool(self._directory.providers(name)) if only is None else self._directory.has(only, name)
+
+        while not is_found():
             peers = [peer for peer in self._announcer.peers() if only is None or peer == only]
             patience_s = INTRODUCTION_TIMEOUT_S if self._directory.missing(peers) else LOOKUP_GRACE_S
             try:
                 async with asyncio.timeout_at(started_at + min(patience_s, patience_s if timeout is None else timeout)):
                     await self._next_change()
             except TimeoutError:
+                if is_found():  # the loop was busy, and the news came with the end of our patience
+                    break
                 if timeout is not None and timeout < patience_s:
                     raise DeadlineExceeded(f"nobody had a function {name!r} within {timeout:g} s") from None
                 raise self._unknown(name, only) from None

@@ -8,6 +8,7 @@ import operator
 import os
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +78,7 @@ async def test_64_mib_there_and_back(alice: Rpc, bob: Rpc) -> None:
 
 async def test_an_argument_without_a_form_is_named(alice: Rpc, bob: Rpc) -> None:
     bob.register(add)
-    with pytest.raises(guthi.NotEncodable, match="argument 2 of 'add': a object cannot travel"):
+    with pytest.raises(guthi.NotEncodable, match="argument 2 of 'add': an object cannot travel"):
         await alice.call("add", 1, object())
     with pytest.raises(guthi.NotEncodable, match=r"argument right of 'add': value\[0\]\['key'\]"):
         await alice.call("add", 1, right=[{"key": add}])
@@ -268,6 +269,19 @@ async def test_a_thousand_calls_wait_for_two_threads(network: Network, alice: Rp
 
 
 # ---- processes
+
+
+async def test_news_that_come_with_the_end_of_the_patience_are_heard(
+    alice: Rpc, bob: Rpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guthi_rpc.service.LOOKUP_GRACE_S", 0.2)
+    call = asyncio.create_task(alice.call("late", 20, 3))
+    await asyncio.sleep(0.05)
+    bob.register(add, name="late")
+    for _ in range(3):
+        await asyncio.sleep(0)  # the announcement leaves
+    time.sleep(0.3)  # noqa: ASYNC251 - the loop is busy until the patience is over; then both are due in one turn
+    assert await call == 23
 
 
 async def test_worker_processes(network: Network, alice: Rpc) -> None:

@@ -1,6 +1,6 @@
 """A node's view of its network: the endpoint, the membership and the requests, joined to one another and to the loop.
 
-This is the edge where the machines' effects become deeds: datagrams, snapshots swapped over sessions, hooks.
+This is the edge where the machines' effects become deeds: datagrams, syncs, hooks.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from random import Random
 from typing import Any
 
 from guthi.api import Address, Buffer, Host, NodeId
+from guthi.backpressure import Backpressure
 from guthi.configuration.config import Config
 from guthi.driver import Driver
-from guthi.errors import ConfigError, GuthiError, JoinFailed, MalformedMessage, NodeClosed, PeerLost, UnknownMember
+from guthi.errors import ConfigError, JoinFailed, MalformedMessage, PeerLost, UnknownMember
 from guthi.hooks import HookBus
 from guthi.membership.gossip import Discovery, GossipSettings, decode_message
 from guthi.membership.machine import (
@@ -38,10 +39,11 @@ from guthi.membership.members import (
     MemberSuspected,
     MemberUpdated,
 )
-from guthi.membership.records import decode_record, decode_records, encode_record
-from guthi.requests import Incoming, Requests
+from guthi.membership.records import decode_record, encode_record
+from guthi.requests import Requests
 from guthi.security.identity import Identity
 from guthi.spin import Spin
+from guthi.syncing import Syncing
 from guthi.tasks import TaskSet
 from guthi.transport.endpoint import (
     Endpoint,
@@ -62,11 +64,6 @@ from guthi.values.codec import Codec
 
 __all__ = ["Network"]
 
-SYNC_TOPIC = "guthi.membership.sync"
-RECORDS_TOPIC = "guthi.membership.records"
-SYNC_TIMEOUT_S = 10.0
-SYNC_RETRY_S = 0.25
-SEND_BUFFER_BYTES = 64 * 1024 * 1024  # beyond this, senders wait
 CLOSE_TIMEOUT_S = 2.0
 
 HOOKS: dict[type[MemberEvent], str] = {
@@ -90,6 +87,7 @@ class Network:
         self._loop = asyncio.get_running_loop()
         self._config, self._host, self._hooks, self._tasks = config, host, hooks, tasks
         self.membership: Membership  # made by `open`: a record says where its node can be reached
+        self._syncing: Syncing  # likewise
         self.gossip_at: float | None = None  # when the membership machine wants to be called; it changes in `perform`
         self._me = me
         self.requests = Requests(self._loop, codec, self)
@@ -110,13 +108,10 @@ class Network:
             spin=Spin(config.transport.busy_poll_us / 1e6),
             awaits_answers=lambda: self.requests.awaits_answers,
         )
-        self._driver.on_progress(self._wake_senders)
+        self._backpressure = Backpressure(self.endpoint.buffered_bytes)
+        self._driver.on_progress(self._backpressure.wake)
         self._datagram_limit: Callable[[Address], int] = lambda _: config.transport.max_datagram
-        self._joined = asyncio.Event()
         self._member_at: dict[Address, NodeId] = {}
-        self._senders: list[tuple[NodeId, asyncio.Future[None]]] = []
-        self.requests.handle(SYNC_TOPIC, self._answer_sync)
-        self.requests.handle(RECORDS_TOPIC, self._take_records)
 
     # ---- life
 
@@ -131,6 +126,7 @@ class Network:
         addresses = advertised or self._host.interface_addresses(port.local_address)
         me = replace(self._me, addresses=tuple(addresses))
         self.membership = Membership(me, Random(self._host.entropy(16)), _gossip_settings(self._config))
+        self._syncing = Syncing(self.requests, self.membership.comparing, self._merge)
         self.gossip_at = self.membership.deadline
         self._introduce()
         self._driver.attach(port)
@@ -160,11 +156,11 @@ class Network:
         is_first = len(others) < len(resolved)
         self.perform(self.membership.join(others, self._loop.time()))
         if not wanted or is_first:
-            self._joined.set()
+            self._syncing.joined.set()
             return
         try:
             async with asyncio.timeout(timeout_s):
-                await self._joined.wait()
+                await self._syncing.joined.wait()
         except TimeoutError:
             listed = ", ".join(map(str, wanted))
             raise JoinFailed(
@@ -182,9 +178,7 @@ class Network:
         self._driver.touch()
         await self._settle()
         self._driver.detach()
-        for _, future in self._senders:
-            if not future.done():
-                future.set_exception(NodeClosed("the node was closed before the message could leave"))
+        self._backpressure.close()
 
     async def _settle(self) -> None:
         """Wait until everything sent has been acknowledged, but not for peers that do not answer."""
@@ -219,12 +213,9 @@ class Network:
             raise UnknownMember(f"no member is called {name_or_id}; known are: {known}")
         return found
 
-    async def writable(self, peer: NodeId) -> None:
+    def writable(self, peer: NodeId) -> Coroutine[Any, Any, None]:
         """Wait until not too much waits for this peer; returns at once in the ordinary case."""
-        while self.endpoint.buffered_bytes(peer) > SEND_BUFFER_BYTES:
-            future: asyncio.Future[None] = self._loop.create_future()
-            self._senders.append((peer, future))
-            await future
+        return self._backpressure.writable(peer)
 
     def accuse(self, peer: NodeId, state: MemberState) -> None:
         """Spread a verdict on a member: SUSPECT or FAILED."""
@@ -326,7 +317,7 @@ class Network:
                 case SendGossip():
                     self.endpoint.gossip(effect.payload, effect.address)
                 case RequestSync():
-                    self._tasks.start(self._sync(effect.member))
+                    self._tasks.start(self._syncing.sync(effect.member))
                 case JoinAnswered():
                     log.debug("%s answered at %s", effect.member.name, effect.address)
                 case NameConflict(first, second):
@@ -355,39 +346,8 @@ class Network:
         """What the handshake says of this node follows its record."""
         self.endpoint.hello = encode_record(self.membership.me)
 
-    # ---- syncs
-
-    async def _sync(self, member: Member) -> None:
-        """Make both tables equal; if it fails, the next comparison makes up for it, except for a node's first."""
-        while not await self._synced(member) and not self._joined.is_set():
-            await asyncio.sleep(SYNC_RETRY_S)
-
-    async def _synced(self, member: Member) -> bool:
-        try:
-            digest = self.membership.comparing.digest()
-            answer = await self.requests.request(member.id, SYNC_TOPIC, digest, SYNC_TIMEOUT_S)
-            match answer:
-                case [bytes() as records, bytes() as wanted]:
-                    self._merge(records)
-                case _:
-                    raise MalformedMessage("the answer to a sync is not records and ids")
-            if wanted:
-                records = self.membership.comparing.requested(wanted)
-                await self.requests.request(member.id, RECORDS_TOPIC, records, SYNC_TIMEOUT_S)
-        except GuthiError as error:
-            log.info("no sync with %s: %s", member.name, error)
-            return False
-        return True
-
-    def _answer_sync(self, incoming: Incoming) -> list[bytes]:
-        return list(self.membership.comparing.answer(incoming.value))
-
-    def _take_records(self, incoming: Incoming) -> None:
-        self._merge(incoming.value)
-
-    def _merge(self, records: object) -> None:
-        self.perform(self.membership.merge(decode_records(records), self._loop.time()))
-        self._joined.set()
+    def _merge(self, records: Sequence[Member]) -> None:
+        self.perform(self.membership.merge(records, self._loop.time()))
 
     # ---- ports of the endpoint
 
@@ -397,18 +357,6 @@ class Network:
 
     def _datagram_bytes(self, address: Address) -> int:
         return self._datagram_limit(address)
-
-    def _wake_senders(self) -> None:
-        if not self._senders:
-            return
-        senders, self._senders = self._senders, []
-        for peer, future in senders:
-            if future.done():
-                continue
-            if self.endpoint.buffered_bytes(peer) > SEND_BUFFER_BYTES:
-                self._senders.append((peer, future))
-            else:
-                future.set_result(None)
 
 
 class _GossipTimer:

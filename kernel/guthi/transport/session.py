@@ -1,21 +1,12 @@
 """Decides what one session sends and when: reliable, encrypted messages between two nodes over datagrams.
 
-| state   | meaning                                              | leaves by                                   |
-|---------|------------------------------------------------------|---------------------------------------------|
-| OPEN    | messages flow                                        | `close`, a CLOSE from the peer, silence     |
-| CLOSING | our CLOSE is on its way, repeated until it is answered | the peer's CLOSE, or CLOSE_TRIES tries      |
-| CLOSED  | nothing is sent; what still comes is told so, thrice | never                                        |
-
 Invariants: every message is delivered once, or the session ends with SessionLost or SessionClosed and the fate of
-what was not acknowledged is unknown. A packet number is used for one packet only, and so is its nonce. Packets
-are accepted once (RFC 6479's window), in any order. A peer from which nothing was heard for `timeout_s` although it
-owes an answer is lost. A watched session, one on which somebody waits for an answer, asks for a sign of life when it
-has heard nothing for `keepalive_s`. One that nobody watches is silent, and ends without a word when no message has
-passed for a while: after `idle_s` it is stale and must not be used for new messages, IDLE_MARGIN_S later it is
-CLOSED. The margin is longer than what two ends can disagree by, so neither sends into a session that the other dropped.
+what was not acknowledged is unknown. A packet number is used for one packet only, and so is its nonce. Packets are
+accepted once (RFC 6479's window), in any order. How a session ends is decided in `closing`, what silence means in
+`liveness`.
 
-Sources: RFC 9000 and 9002 for acknowledgement, recovery and close; WireGuard for the index in the header. Who speaks
-to a session: `receive` for each datagram, `datagrams` at the end of a loop turn (so that all frames of the turn share
+Sources: RFC 9000 and 9002 for acknowledgement and recovery; WireGuard for the index in the header. Who speaks to a
+session: `receive` for each datagram, `datagrams` at the end of a loop turn (so that all frames of the turn share
 datagrams), `on_deadline` when `deadline` has come.
 """
 
@@ -23,8 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, assert_never
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -34,8 +24,10 @@ from guthi.errors import MalformedMessage, UsageError
 from guthi.security.handshake import TransportKeys
 from guthi.security.replay import ReplayWindow
 from guthi.transport.acknowledgements import MAX_ACK_DELAY_S, Acknowledgements
+from guthi.transport.closing import Closing, SessionState
 from guthi.transport.congestion import Congestion
 from guthi.transport.inbox import Delivery, Inbox
+from guthi.transport.liveness import Liveness
 from guthi.transport.outbox import UNORDERED, UNORDERED_BULK, Carried, Outbox, Outgoing
 from guthi.transport.pacing import GAIN, SLOW_START_GAIN, Pacer
 from guthi.transport.pathmtu import PathMtu
@@ -51,11 +43,9 @@ from guthi.transport.wire import (
     CloseCode,
     Credit,
     Fragment,
-    Frame,
     Message,
     Ping,
     decode_frames,
-    encode_close,
     encode_padding,
 )
 
@@ -69,18 +59,8 @@ __all__ = [
     "SessionState",
 ]
 
-CLOSE_TRIES = 3
-IDLE_MARGIN_S = 15.0
 MAX_CHANNEL = 0xFFFFFFFF
 _NONCE_PREFIX = bytes(4)
-
-
-class SessionState(Enum):
-    """Where a session is in its life."""
-
-    OPEN = auto()
-    CLOSING = auto()
-    CLOSED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +117,10 @@ class Session:
         peer_max_message_bytes: int | None = None,
         first_round_trip_s: float | None = None,
     ) -> None:
-        self.state = SessionState.OPEN
-        self.watched = False  # somebody waits for an answer of the peer
+        self._closing = Closing()
+        self._liveness = Liveness(
+            keepalive_s=settings.keepalive_s, timeout_s=settings.timeout_s, idle_s=settings.idle_s, now=now
+        )
         self._seal, self._open = AESGCM(keys.send), AESGCM(keys.receive)
         self._remote_index = remote_index
         self._path = PathMtu(datagram_bytes)
@@ -157,14 +139,8 @@ class Session:
         self._window = ReplayWindow()
         self._probes_due = 0
         self._ping_due = False
-        self._heard_at = self._used_at = now
-        self._owed_since: float | None = None  # since when the peer owes us a sign of life
         self._credit_packet: int | None = None  # the packet that carried our newest CREDIT, until acknowledged
         self._credit_due = False
-        self._close_frame: bytes | None = None
-        self._close_due = False
-        self._close_tries = 0
-        self._close_at: float | None = None
 
     # ---- what the node asks for
 
@@ -194,10 +170,25 @@ class Session:
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Say goodbye; messages not yet sent are dropped."""
-        if self.state is SessionState.OPEN:
-            self.state = SessionState.CLOSING
-            self._close_frame = encode_close(code, reason)
-            self._close_due = True
+        self._closing.close(code, reason)
+
+    def expire(self) -> None:
+        """End without a word."""
+        self._closing.finish()
+
+    @property
+    def state(self) -> SessionState:
+        """Where the session is in its life."""
+        return self._closing.state
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody waits for an answer of the peer, so that its silence is noticed."""
+        return self._liveness.watched
+
+    @watched.setter
+    def watched(self, watched: bool) -> None:
+        self._liveness.watched = watched
 
     @property
     def buffered_bytes(self) -> int:
@@ -211,11 +202,7 @@ class Session:
 
     def is_stale(self, now: float) -> bool:
         """True when it has been unused for so long that the peer may be about to drop it."""
-        return not self.watched and now >= self._used_at + self._settings.idle_s and self.settled
-
-    def expire(self) -> None:
-        """End without a word."""
-        self._finish()
+        return self._liveness.is_stale(now) and self.settled
 
     @property
     def round_trip_s(self) -> float:
@@ -242,12 +229,13 @@ class Session:
         except (InvalidTag, ValueError):
             return None
         self._window.mark(number)
-        self._heard_at, self._owed_since = now, None
+        self._liveness.heard(now)
         return self._opened(number, payload, now)
 
     def _opened(self, number: int, payload: bytes, now: float) -> list[SessionEvent]:
-        if self.state is not SessionState.OPEN:
-            return self._opened_late(payload)
+        if self._closing.state is not SessionState.OPEN:
+            self._closing.received(payload)
+            return []
         events: list[SessionEvent] = []
         deliveries: list[Delivery] = []
         try:
@@ -260,21 +248,22 @@ class Session:
                 elif isinstance(frame, Ack):
                     self._acknowledged(frame, now)
                 elif isinstance(frame, Close):
-                    events.append(self._closed_by_peer(frame))
+                    self._closing.closed_by_peer()
+                    events.append(SessionClosed(frame.code, frame.reason, by_peer=True))
                     break
                 else:
                     self._control(frame, deliveries)
                     asks = True
             self._acknowledgements.received(number, asks, now)
             if deliveries:
-                self._used_at = now
+                self._liveness.used(now)
         except MalformedMessage as breach:
             self.close(CloseCode.BREACH, str(breach))
             events.append(SessionClosed(CloseCode.BREACH, f"the peer broke the protocol: {breach}", by_peer=False))
         arrived: list[SessionEvent] = [MessageReceived(channel, body) for channel, body in deliveries]
         return arrived + events if events else arrived
 
-    def _control(self, frame: Frame, deliveries: list[Delivery]) -> None:
+    def _control(self, frame: Ping | Fragment | Credit | Abandon, deliveries: list[Delivery]) -> None:
         match frame:
             case Fragment():
                 self._inbox.fragment(frame, deliveries)
@@ -282,8 +271,10 @@ class Session:
                 self._outbox.grant(frame.counted_bytes, frame.bulk_messages)
             case Abandon():
                 self._inbox.abandoned(frame, deliveries)
-            case Ping() | _:
-                pass
+            case Ping():
+                pass  # that it asks for an acknowledgement is all
+            case _:
+                assert_never(frame)
 
     def _acknowledged(self, frame: Ack, now: float) -> None:
         outcome = self._recovery.acknowledge(frame.ranges, frame.delay_us / 1e6, now)
@@ -326,35 +317,14 @@ class Session:
             self._credit_packet = None
             self._credit_due = True
 
-    def _opened_late(self, payload: bytes) -> list[SessionEvent]:
-        """A datagram came to a closing or closed session: the peer answers our CLOSE, or has not heard it yet."""
-        if self.state is SessionState.CLOSED:
-            self._close_due = self._close_frame is not None and self._close_tries < CLOSE_TRIES
-            return []
-        try:
-            if any(isinstance(frame, Close) for frame in decode_frames(payload)):
-                self._finish()
-        except MalformedMessage:
-            pass  # our CLOSE is repeated all the same
-        return []
-
-    def _closed_by_peer(self, frame: Close) -> SessionClosed:
-        self._close_frame = encode_close(CloseCode.DONE, "")
-        self._finish()
-        self._close_due = True
-        return SessionClosed(frame.code, frame.reason, by_peer=True)
-
-    def _finish(self) -> None:
-        self.state = SessionState.CLOSED
-        self._close_at = None
-        self._close_due = False
-
     # ---- sending
 
     def datagrams(self, now: float) -> Iterator[bytes]:
         """All datagrams that may leave now, made one by one: the first is under way while the next is being sealed."""
-        if self.state is not SessionState.OPEN:
-            yield from self._close_datagrams(now)
+        if self._closing.state is not SessionState.OPEN:
+            retry_s = self._recovery.round_trip.probe_interval_s(MAX_ACK_DELAY_S)
+            if (frame := self._closing.take_frame(now, retry_s)) is not None:
+                yield self._sealed([frame], None, now)
             return
         credit = self._inbox.current_credit_frame() if self._credit_due else self._inbox.credit_frame()
         if self._outbox.ready:
@@ -425,61 +395,38 @@ class Session:
             self._probes_due = max(self._probes_due - 1, 0)
             self._pacer.spend(len(datagram))
             if carried:
-                self._used_at = now
+                self._liveness.used(now)
             self._recovery.sent(SentPacket(number, now, len(datagram), carried))
-            if self._owed_since is None:
-                self._owed_since = now
+            self._liveness.asked(now)
         return datagram
-
-    def _close_datagrams(self, now: float) -> list[bytes]:
-        if not self._close_due or self._close_frame is None:
-            return []
-        self._close_due = False
-        self._close_tries += 1
-        if self.state is SessionState.CLOSING:
-            self._close_at = now + self._recovery.round_trip.probe_interval_s(MAX_ACK_DELAY_S)
-        return [self._sealed([self._close_frame], None, now)]
 
     # ---- time
 
     @property
     def deadline(self) -> float | None:
         """When `on_deadline` wants to be called; None for never."""
-        if self.state is not SessionState.OPEN:
-            return self._close_at
-        first = self._life_deadline
+        if self._closing.state is not SessionState.OPEN:
+            return self._closing.deadline
+        first = self._liveness.deadline
+        if first is None and self.settled:
+            first = self._liveness.over_at
         for moment in (self._acknowledgements.deadline, self._recovery.deadline, self._pace_at):
             if moment is not None and (first is None or moment < first):
                 first = moment
         return first
 
-    @property
-    def _life_deadline(self) -> float | None:
-        """When the peer is lost, or asked for a sign of life, or the session has been unused for too long."""
-        if self._owed_since is not None:
-            return self._owed_since + self._settings.timeout_s
-        if self.watched:
-            return self._heard_at + self._settings.keepalive_s
-        return self._expires_at if self.settled else None
-
-    @property
-    def _expires_at(self) -> float:
-        return self._used_at + self._settings.idle_s + IDLE_MARGIN_S
-
     def on_deadline(self, now: float) -> list[SessionEvent]:
         """Do what time asks for; datagrams may be ready afterwards."""
-        if self.state is not SessionState.OPEN:
-            self._close_again(now)
+        if self._closing.state is not SessionState.OPEN:
+            self._closing.on_deadline(now)
             return []
-        if self._owed_since is not None:
-            if now >= self._owed_since + self._settings.timeout_s:
-                self._finish()
-                return [SessionLost(f"no answer for {self._settings.timeout_s:g} s")]
-        elif self.watched:
-            self._ping_due |= now >= self._heard_at + self._settings.keepalive_s
-        elif now >= self._expires_at and self.settled:
-            self._finish()
+        if self._liveness.is_lost(now):
+            self._closing.finish()
+            return [SessionLost(f"no answer for {self._settings.timeout_s:g} s")]
+        if self._liveness.is_over(now) and self.settled:
+            self._closing.finish()
             return [SessionClosed(CloseCode.DONE, "nobody used the session any more", by_peer=False)]
+        self._ping_due |= self._liveness.asks(now)
         recovery_at = self._recovery.deadline
         if recovery_at is not None and now >= recovery_at:
             self._recover(now)
@@ -496,11 +443,3 @@ class Session:
         self._resend(next(self._recovery.in_flight))
         if not self._outbox.ready:
             self._ping_due = True  # what the packet carried was given up meanwhile, or it was a PING itself
-
-    def _close_again(self, now: float) -> None:
-        if self._close_at is None or now < self._close_at:
-            return
-        if self._close_tries < CLOSE_TRIES:
-            self._close_due = True
-        else:
-            self._finish()

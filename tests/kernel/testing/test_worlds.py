@@ -2,7 +2,7 @@
 
 import pytest
 
-from guthi import PeerLost
+from guthi import DeadlineExceeded, PeerLost
 from guthi.testing import Link, simulated
 
 NAMES = ["alice", "bob", "carol", "dave", "erin"]
@@ -39,3 +39,17 @@ async def test_a_restart_is_noticed_by_whoever_still_uses_the_old_session(world)
         await alice.node.request("bob", "greet", None)
     assert await alice.node.request("bob", "greet", None) == "hello again"
     assert world.now - started_at < 0.5
+
+
+@simulated
+async def test_a_timeout_covers_the_wait_for_room(world, monkeypatch):
+    monkeypatch.setattr("guthi.backpressure.SEND_BUFFER_BYTES", 10_000)
+    alice = await world.start("alice")
+    bob = await world.start("bob", join=["alice"])
+    bob.machine.pause()
+    await alice.node.cast("bob", "topic", bytes(20_000))
+    started_at = world.now
+    with pytest.raises(DeadlineExceeded, match="took nothing more for 1 s"):
+        await alice.node.request("bob", "topic", None, timeout_s=1.0)
+    assert world.now - started_at == pytest.approx(1.0, abs=0.01)
+    bob.machine.resume()

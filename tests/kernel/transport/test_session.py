@@ -13,9 +13,10 @@ from tests.kernel.pipe import QUIET, End, Pipe, Weather
 
 from guthi.errors import UsageError
 from guthi.security.handshake import TransportKeys
+from guthi.transport.liveness import IDLE_MARGIN_S
 from guthi.transport.outbox import Carried, Piece
 from guthi.transport.recovery import SentPacket
-from guthi.transport.session import IDLE_MARGIN_S, Session, SessionClosed, SessionLost, SessionSettings, SessionState
+from guthi.transport.session import Session, SessionClosed, SessionLost, SessionSettings, SessionState
 from guthi.transport.wire import CloseCode
 
 SHARES = 8  # the sweep is cut into so many tests

@@ -6,6 +6,8 @@ import base64
 import ipaddress
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
 
 from guthi.errors import ConfigError
@@ -128,6 +130,9 @@ class Host(Protocol):
 
     def entropy(self, size_bytes: int) -> bytes:
         """Unpredictable bytes for keys."""
+
+    def hold_identity(self, data_dir: Path) -> AbstractContextManager[None]:
+        """Keep other processes from being the node of `data_dir` meanwhile; raises ConfigError when one is."""
 
     def wall_time_s(self) -> float:
         """Seconds since 1970, for people and files; never for protocol decisions."""

@@ -185,7 +185,7 @@ class Node:
         config = self.config.node
         versions = dict(enabled_plugins(config.plugins))
         order = start_order([*versions, *self._extra_plugins])
-        identity = self._identity()
+        identity = self._identity(stack)
         self._network = Network(
             self._record(identity, [(plugin.name, versions.get(plugin, "0")) for plugin in order]),
             identity,
@@ -208,11 +208,13 @@ class Node:
         self.hooks.notify("node_started", node=self)
         log.debug("%s (%s) listens on %s", self.name, self.id, self.address)
 
-    def _identity(self) -> Identity:
+    def _identity(self, stack: AsyncExitStack) -> Identity:
         data_dir = self.config.node.data_dir
         if data_dir is None:
             return Identity.generate(self.host.entropy)
-        return Identity.load_or_create(data_dir, self.host.entropy)
+        identity = Identity.load_or_create(data_dir, self.host.entropy)
+        stack.enter_context(self.host.hold_identity(data_dir))
+        return identity
 
     def _record(self, identity: Identity, plugins: list[tuple[str, str]]) -> Member:
         config = self.config.node

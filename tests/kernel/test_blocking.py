@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -17,6 +19,7 @@ import pytest
 
 import guthi
 from guthi import BlockingNode, Config, Plugin, Service
+from guthi.blocking import _Errand
 
 PATIENCE_S = 10.0
 
@@ -173,6 +176,36 @@ def test_ctrl_c_cancels_what_is_waited_for(node: BlockingNode) -> None:
     assert desk.count() == "guthi"  # the node goes on
 
 
+@pytest.mark.parametrize("moment", range(3))
+def test_an_errand_is_cancelled_at_whatever_moment(moment: int) -> None:
+    states: list[str] = []
+
+    async def work() -> None:
+        states.append("begun")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            states.append("ended")
+
+    async def scenario() -> None:
+        errand = _Errand(work(), asyncio.get_running_loop())
+        steps = [errand.begin, lambda: None, lambda: None]
+        steps.insert(moment, errand.cancel)
+        for step in steps:
+            step()
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert states in ([], ["begun", "ended"])
+        assert errand.outcome.cancelled() == bool(states)
+
+    asyncio.run(scenario())
+
+
+def test_a_file_and_what_stands_in_it_exclude_each_other() -> None:
+    with pytest.raises(guthi.UsageError, match="stand in the TOML file"):
+        guthi.connect(toml="node.toml", role="peer")
+
+
 def test_closing_twice_and_using_it_afterwards() -> None:
     node = connected(name="alice")
     desk = node.require(DESK)
@@ -194,6 +227,54 @@ def test_closing_while_another_thread_waits() -> None:
         with pytest.raises(guthi.NodeClosed, match="closed before the answer came"):
             waiting.result(PATIENCE_S)
     assert desk._target.stopped.is_set()
+
+
+def test_the_nodes_own_thread_is_not_blocked(node: BlockingNode) -> None:
+    desk = node.require(DESK)
+    uses: list[Any] = [
+        lambda: node.members,
+        lambda: node.request("alice", "x", None),
+        desk.count,
+        desk.wait,
+        node.close,
+    ]
+    node.handle("use", lambda incoming: uses[incoming.value]())
+    node.handle("in a thread", lambda incoming: asyncio.to_thread(desk.count))
+    with connected(str(node.address), name="bob") as bob:
+        for number in range(len(uses)):
+            with pytest.raises(guthi.UsageError, match=r"register the function with run=.*asyncio\.to_thread"):
+                bob.request("alice", "use", number, timeout_s=PATIENCE_S)
+        assert bob.request("alice", "in a thread", None) == "guthi"
+
+
+FORK = """
+import os, sys
+import guthi
+
+node = guthi.connect(plugins=[])
+child = os.fork()
+if not child:
+    try:
+        print(node.members)
+    except guthi.NodeClosed as error:
+        print(error, flush=True)
+    node.close()
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+print(status, node.members)
+node.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no process can be forked there")
+def test_a_forked_process_is_refused_and_does_not_close_the_node() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert ran.stdout.splitlines() == [
+        "this process was forked, and the node stayed in the other; connect here again",
+        "0 []",
+    ], ran.stderr
 
 
 def test_what_cannot_start_leaves_no_thread(tmp_path: Path) -> None:

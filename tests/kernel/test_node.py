@@ -6,6 +6,7 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -450,3 +451,14 @@ async def test_names_are_chosen_and_clients_are_marked() -> None:
     async with Node(Config.from_mapping({"node": {"role": "client"}}, environment={})) as node:
         assert node.name.endswith(str(node.id)[:4])
         assert node.me.role is guthi.Role.CLIENT
+
+
+async def test_two_nodes_cannot_have_one_identity_at_a_time(tmp_path: Path) -> None:
+    config = Config.from_mapping({"node": {"name": "alice", "data_dir": str(tmp_path)}}, environment={})
+    async with guthi.Node(config) as first:
+        with pytest.raises(guthi.ConfigError, match="identity"):
+            async with guthi.Node(config):
+                pass
+        identity = first.id
+    async with guthi.Node(config) as again:
+        assert again.id == identity

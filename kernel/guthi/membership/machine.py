@@ -14,6 +14,8 @@ Invariants
 - Only a member raises its own incarnation. Seeing a record of itself that its own does not beat (an accusation, or
   what it said before a restart), it takes a higher incarnation and spreads that: it refutes. Whoever repeats an
   accusation, even a refuted one, is answered directly. After `leave` it refutes nothing.
+- Whoever shows a record of itself that others hold a better one of (it has restarted, it was said to have left) is
+  shown that one, and is synced with only once it has refuted it.
 - With no news to spread no gossip is sent. What remains is slow: a Comparison to a random member, a Hello to join
   addresses where nobody lives, and, as in Serf, a Hello to a random failed member, so that partitions merge.
 - News is what this node learns while it knows most of its network. A newcomer to whom a sync tells more than it knew
@@ -254,14 +256,17 @@ class Membership:
         effects += [JoinAnswered(member, address) for address in answered]
         if answered or not was_present:
             self._rumours.add(self._me)  # with so many newcomers at once, who let them in could not spread them alone
-            effects.append(RequestSync(member))
+            if member.is_present:
+                effects.append(RequestSync(member))
         return effects
 
     def _on_comparison(self, comparison: Comparison, source: Address, now: float) -> list[Effect]:
+        if comparison.record.id == self._me.id:
+            return []
         effects = self._sighted(comparison.record, (), source, now)
-        member = self.get(comparison.record.id)
-        if member is not None and self.comparing.calls_for_sync(comparison.fingerprint, now):
-            effects.append(RequestSync(member))
+        effects += self._remind(comparison.record, source)
+        if self._is_present(comparison.record.id) and self.comparing.calls_for_sync(comparison.fingerprint, now):
+            effects.append(RequestSync(self._roster.members[comparison.record.id]))
         return effects
 
     def _sighted(self, record: Member, more: Sequence[Member], source: Address, now: float) -> list[Effect]:

@@ -1,19 +1,25 @@
-"""Who a node is: an X25519 key pair, the node id that follows from it, and the file that keeps it."""
+"""Who a node is: an X25519 key pair, the node id that follows from it, and the file that keeps it for one process."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from guthi.api import NodeId
 from guthi.errors import ConfigError, MalformedMessage
 
-__all__ = ["KEY_SIZE", "Identity", "node_id_of"]
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["KEY_SIZE", "Identity", "hold_identity", "node_id_of"]
 
 KEY_SIZE = 32
 """Bytes of an X25519 key, private or public (RFC 7748)."""
@@ -66,6 +72,39 @@ class Identity:
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConfigError(f"cannot use {path}: {reason}; let node.data_dir be a writable folder") from error
+
+
+@contextmanager
+def hold_identity(data_dir: Path) -> Iterator[None]:
+    """Keep others from being the node whose identity is in `data_dir`, until the context or this process ends.
+
+    Two nodes of one identity would talk each other out of the network. Raises ConfigError when the identity is held
+    already, be it by this process. On Windows, and on file systems that know no locks, nobody is kept out.
+    """
+    path = data_dir / _FILE_NAME
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise ConfigError(f"cannot use {path}: {error.strerror}; let node.data_dir be a writable folder") from error
+    with file:
+        if not _locks(file):
+            raise ConfigError(
+                f"a node that runs already has the identity {path}; wait until it has ended, "
+                "or let node.data_dir be a folder of this node's own"
+            )
+        yield
+
+
+def _locks(file: BinaryIO) -> bool:
+    """Lock a file as long as it is open; False when somebody else has it locked."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # a file system without locks
+    return True
 
 
 def _parse(content: bytes, path: Path) -> bytes:

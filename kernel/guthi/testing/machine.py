@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -117,6 +118,10 @@ class SimulatedMachine:
     def interface_addresses(self, bound: Address) -> list[Address]:
         """A simulated machine has one address."""
         return [Address(self.ip, bound.port)]
+
+    def hold_identity(self, data_dir: Path) -> AbstractContextManager[None]:
+        """One node lives on a simulated machine: nobody has to be kept out."""
+        return nullcontext()
 
     def entropy(self, size_bytes: int) -> bytes:
         """Bytes that follow from the world's seed."""

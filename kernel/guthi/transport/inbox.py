@@ -6,6 +6,7 @@ made when the first of them arrives.
 
 Credit: counted messages give their bytes back when they are delivered, bulk messages their place. So what a peer can
 make us hold is bounded by WINDOW_BYTES and BULK_PLACES x the largest message, and a peer that takes more is in breach.
+A length that is only claimed costs address space, not memory: the pages of a large buffer come with its fragments.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ LARGE_BYTES = 4 * 1024 * 1024  # from here on a buffer of whole pages pays
 PRIVATE = {"flags": memory_maps.MAP_PRIVATE | memory_maps.MAP_ANONYMOUS} if hasattr(memory_maps, "MAP_PRIVATE") else {}
 MADV_HUGEPAGE: int | None = getattr(memory_maps, "MADV_HUGEPAGE", None)
 MAX_GAPS = 262_144  # how many gaps a channel may have beyond the first message that is missing
+MAX_PIECES = 65_536  # separate pieces of all incomplete messages; an honest peer has no more than it has in flight
 
 Delivery: TypeAlias = tuple[int, Buffer]
 
@@ -47,8 +49,15 @@ class _Partial:
     __slots__ = ("buffer", "received")
 
     def __init__(self, total: int) -> None:
-        self.buffer = memoryview(bytearray(total) if total < LARGE_BYTES else _pages(total))
+        self.buffer = _memory(total)
         self.received = RangeSet()
+
+
+def _memory(size_bytes: int) -> memoryview:
+    try:
+        return memoryview(bytearray(size_bytes) if size_bytes < LARGE_BYTES else _pages(size_bytes))
+    except (MemoryError, OSError, OverflowError):
+        raise MalformedMessage(f"there is no memory for a message of {size_bytes} bytes") from None
 
 
 def _pages(size_bytes: int) -> mmap:
@@ -88,6 +97,7 @@ class Inbox:
         self._max_message_bytes = max_message_bytes
         self._channels: dict[int, _Channel] = {}
         self._partial: dict[tuple[int, int], _Partial] = {}
+        self._pieces = 0  # in all of them
         self._counted_begun = self._counted_done = 0
         self._bulk_begun = self._bulk_done = 0
         self._counted_granted = INITIAL_COUNTED_CREDIT_BYTES
@@ -102,8 +112,8 @@ class Inbox:
         partial = self._partial.pop(key, None)
         if partial is None:
             self._begin(len(frame.body))
-        elif len(partial.buffer) != len(frame.body):
-            raise MalformedMessage("a message and its fragments disagree on its length")
+        else:
+            self._end(partial, len(frame.body))
         body = frame.body if channel.delivers(frame.sequence) else bytes(frame.body)  # a view holds the whole datagram
         self._complete(frame.channel, channel, frame.sequence, body, deliveries)
 
@@ -121,9 +131,13 @@ class Inbox:
             raise MalformedMessage("the fragments of a message disagree on its length")
         stop = frame.offset + len(frame.body)
         partial.buffer[frame.offset : stop] = frame.body
+        before = len(partial.received)
         partial.received.add(frame.offset, stop)
+        self._pieces += len(partial.received) - before
+        if self._pieces > MAX_PIECES:
+            raise MalformedMessage(f"more than {MAX_PIECES} separate pieces of messages")
         if partial.received.covers(0, frame.total):
-            del self._partial[key]
+            self._end(self._partial.pop(key), frame.total)
             self._complete(frame.channel, channel, frame.sequence, partial.buffer, deliveries)
 
     def abandoned(self, frame: Abandon, deliveries: list[Delivery]) -> None:
@@ -132,8 +146,8 @@ class Inbox:
         if channel.knows(frame.sequence):
             return
         partial = self._partial.pop((frame.channel, frame.sequence), None)
-        if partial is not None and len(partial.buffer) != frame.total:
-            raise MalformedMessage("a message and the word that it is given up disagree on its length")
+        if partial is not None:
+            self._end(partial, frame.total)
         if frame.total:
             if partial is None:
                 self._begin(frame.total)
@@ -171,6 +185,12 @@ class Inbox:
             self._counted_begun += size_bytes + MESSAGE_COST_BYTES
         if self._bulk_begun > self._bulk_granted or self._counted_begun > self._counted_granted:
             raise MalformedMessage("the peer sent more than its credit")
+
+    def _end(self, partial: _Partial, size_bytes: int) -> None:
+        """No more pieces are gathered of a message that a frame says is this long."""
+        if len(partial.buffer) != size_bytes:
+            raise MalformedMessage("the frames of a message disagree on its length")
+        self._pieces -= len(partial.received)
 
     def _give_back(self, size_bytes: int) -> None:
         if size_bytes > COUNTED_MESSAGE_BYTES:

@@ -14,9 +14,11 @@ Channel UNORDERED promises no order: each message is delivered when it is comple
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple, TypeAlias
 
 from guthi.api import Buffer
@@ -72,6 +74,7 @@ class Outgoing:
     waits_again: bool = False  # it is in the queue of messages to send again
     arrived: RangeSet | None = None  # made when a piece of it arrives: most messages are one piece
     lost: RangeSet | None = None
+    offsets: list[int] | None = None  # where each part begins; made when a piece is cut out of several parts
 
     @property
     def is_bulk(self) -> bool:
@@ -90,18 +93,14 @@ class Outgoing:
 
     def read(self, start: int, stop: int) -> list[Buffer]:
         """The bytes `start` to `stop` as views of the parts."""
-        views: list[Buffer] = []
-        for part in self.parts:
-            size = len(part)
-            if start < size:
-                views.append(part if start == 0 and stop >= size else memoryview(part)[start:stop])
-                if stop <= size:
-                    break
-                start = 0
-            else:
-                start -= size
-            stop -= size
-        return views
+        if len(self.parts) == 1:
+            return [_cut(self.parts[0], start, stop)]
+        if self.offsets is None:
+            self.offsets = list(accumulate(map(len, self.parts), initial=0))
+        offsets = self.offsets
+        first = bisect_right(offsets, start) - 1
+        touched = range(first, bisect_left(offsets, stop, first))
+        return [_cut(self.parts[each], max(start - offsets[each], 0), stop - offsets[each]) for each in touched]
 
 
 class Piece(NamedTuple):
@@ -394,6 +393,10 @@ class Outbox:
         frames.extend(message.read(start, stop))
         carried.append(Piece(message, start, stop))
         return room - FRAGMENT_OVERHEAD_BYTES - (stop - start)
+
+
+def _cut(part: Buffer, start: int, stop: int) -> Buffer:
+    return part if start == 0 and stop >= len(part) else memoryview(part)[start:stop]
 
 
 def _first_live(queue: deque[Outgoing]) -> Outgoing | None:

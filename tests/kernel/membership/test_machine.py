@@ -52,6 +52,7 @@ from guthi.security.identity import node_id_of
 
 T = TypeVar("T")
 STATIC = GossipSettings(discovery=Discovery.STATIC)
+MEMBER_IS_BACK = {MemberState.FAILED: MemberRecovered, MemberState.LEFT: MemberJoined}
 
 
 def address_of(number: int) -> Address:
@@ -409,6 +410,28 @@ def test_a_comparison_introduces_its_sender() -> None:
     assert two.address_of(one.me) == Address("192.0.2.7", 4000)
 
 
+@pytest.mark.parametrize("state", [MemberState.FAILED, MemberState.LEFT])
+def test_who_compares_though_thought_gone_is_told_so_and_synced_with_when_it_has_refuted(state: MemberState) -> None:
+    one, two = machine(1), machine(2)
+    one.merge([two.me, member(3)], 0.0)
+    gone = with_state(one.me, state)
+    two.receive(Hello(one.me), address_of(1), 0.0)
+    two.merge([gone], 1.0)
+    effects = two.receive(comparison_of(one), address_of(1), 5.0)
+    assert sent(effects) == [(address_of(1), Gossip((gone,)))]
+    assert of_kind(effects, RequestSync) == []
+    one.receive(Gossip((gone,)), address_of(2), 5.1)
+    assert two.receive(comparison_of(one), address_of(1), 6.0) == [MEMBER_IS_BACK[state](one.me), RequestSync(one.me)]
+
+
+def test_ones_own_comparison_coming_back_is_not_answered() -> None:
+    me = machine(1)
+    me.merge([member(2)], 0.0)
+    comparison = comparison_of(me)
+    me.merge([member(3)], 5.0)
+    assert me.receive(comparison, address_of(1), 6.0) == []
+
+
 def sync(near: Membership, far: Membership, now: float) -> list[Effect]:
     """As the node does it; returns the effects on the near side."""
     records, wanted = far.comparing.answer(near.comparing.digest())
@@ -649,9 +672,13 @@ class World:
         self._order = 0
         self._deadlines: dict[Address, float] = {}
 
-    def start(self, number: int, *, join: Sequence[int] = (), settings: GossipSettings | None = None) -> Membership:
-        address = address_of(number)
-        node = Membership(member(number), random.Random(self.rng.getrandbits(64)), settings)
+    def start(
+        self, number: int, *, join: Sequence[int] = (), settings: GossipSettings | None = None, at: int | None = None
+    ) -> Membership:
+        """A node, at the address of its own number or at that of another."""
+        address = address_of(at or number)
+        me = replace(member(number), addresses=(address,))
+        node = Membership(me, random.Random(self.rng.getrandbits(64)), settings)
         self.machines[address] = node
         self._perform(address, node.join([address_of(other) for other in join], self.now))
         return node
@@ -825,6 +852,19 @@ def test_a_restart_with_the_same_identity_comes_back(fate: str) -> None:
         assert again.me.incarnation > 0
         records = {node.members[again.me.id] for node in world.machines.values()}
         assert records == {again.me}, f"seed {seed}"
+
+
+def test_a_restart_that_overlaps_is_seen_by_all_although_the_old_one_leaves_last() -> None:
+    for seed in seeds(15):
+        world = joined(seed, 6)
+        old = world.machines[address_of(5)]
+        new = world.start(5, join=[2], at=50)
+        world.run(3.0)
+        world.do(old, old.leave(world.now))
+        world.run(1.0)
+        world.stop(5)
+        assert world.run(100.0, until=world.all_alive) is not None, f"seed {seed}"
+        assert {node.members[new.me.id].addresses for node in world.machines.values()} == {(address_of(50),)}
 
 
 def test_two_halves_started_apart_become_one_when_the_address_between_them_appears() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import subprocess
+import sys
 from hashlib import blake2b
 from pathlib import Path
 
 import pytest
 
 from guthi.errors import ConfigError, MalformedMessage
-from guthi.security.identity import Identity, node_id_of
+from guthi.security.identity import Identity, hold_identity, node_id_of
 
 # A key pair of the published Noise test vectors (cacophony).
 PRIVATE_KEY = bytes.fromhex("4a3acbfdb163dec651dfa3194dece676d437029c62a408b4c5ea9114246e4893")
@@ -119,3 +122,63 @@ def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: p
     first = Identity.load_or_create(tmp_path, os.urandom)
     assert Identity.load_or_create(tmp_path, os.urandom) == first
     assert [path.name for path in tmp_path.iterdir()] == ["identity.key"]
+
+
+# ---- one process at a time
+
+needs_locks = pytest.mark.skipif(sys.platform == "win32", reason="no flock")
+HOLDER = """
+import sys
+from pathlib import Path
+from guthi.security.identity import hold_identity
+with hold_identity(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@needs_locks
+def test_a_held_identity_is_refused_with_the_mend_until_it_is_released(tmp_path: Path) -> None:
+    Identity.load_or_create(tmp_path, os.urandom)
+    with hold_identity(tmp_path):
+        with pytest.raises(ConfigError, match=r"runs already.*data_dir"), hold_identity(tmp_path):
+            pass
+        Identity.load_or_create(tmp_path, os.urandom)  # to read it is no harm
+    with hold_identity(tmp_path):
+        pass
+
+
+@needs_locks
+def test_an_identity_is_held_against_other_processes_and_no_longer_than_its_process_lives(tmp_path: Path) -> None:
+    Identity.load_or_create(tmp_path, os.urandom)
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with pytest.raises(ConfigError, match="runs already"), hold_identity(tmp_path):
+            pass
+        holder.kill()
+    with hold_identity(tmp_path):
+        pass
+
+
+def test_identities_of_different_folders_are_held_apart(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        Identity.load_or_create(tmp_path / name, os.urandom)
+    with hold_identity(tmp_path / "one"), hold_identity(tmp_path / "two"):
+        pass
+
+
+def test_what_is_not_there_cannot_be_held(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="data_dir"), hold_identity(tmp_path / "nowhere"):
+        pass
+
+
+@needs_locks
+def test_a_file_system_without_locks_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    Identity.load_or_create(tmp_path, os.urandom)
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with hold_identity(tmp_path), hold_identity(tmp_path):
+        pass

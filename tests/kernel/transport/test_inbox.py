@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -186,6 +188,56 @@ def test_too_many_gaps_are_a_breach(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MalformedMessage, match="gaps"):
         for sequence in range(1, 24, 2):
             receiver.message(UNORDERED, sequence, b"")
+
+
+def test_scattered_pieces_are_a_breach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guthi.transport.inbox.MAX_PIECES", 10)
+    receiver = Receiver()
+    with pytest.raises(MalformedMessage, match="pieces"):
+        for number in range(11):
+            receiver.fragment(2, number % 3, 100, 2 * number, b"x")
+
+
+@pytest.mark.parametrize("end", ["fragments", "message", "abandoned"])
+def test_pieces_of_what_is_over_do_not_count(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    monkeypatch.setattr("guthi.transport.inbox.MAX_PIECES", 10)
+    receiver = Receiver()
+    for sequence in range(20):
+        for start in range(0, 20, 2):
+            receiver.fragment(2, sequence, 20, start, b"x")
+        if end == "fragments":
+            receiver.fragment(2, sequence, 20, 0, bytes(20))
+        elif end == "message":
+            receiver.message(2, sequence, bytes(20))
+        else:
+            receiver.abandoned(2, sequence, 20)
+    receiver.message(2, 20, b"next")
+    assert receiver.bodies[-1] == b"next"
+
+
+# ---- memory
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_a_length_that_is_only_claimed_takes_no_memory() -> None:
+    receiver = Receiver()
+    receiver.inbox = Inbox(1 << 30)
+    before_bytes = resident_bytes()
+    for sequence in range(INITIAL_BULK_CREDIT):
+        receiver.fragment(2, sequence, 1 << 30, 0, b"x")
+    assert resident_bytes() - before_bytes < 64 << 20
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+
+@pytest.mark.parametrize("total", [1 << 62, (1 << 64) - 1])
+def test_a_message_that_no_memory_can_hold_is_a_breach(total: int) -> None:
+    receiver = Receiver()
+    receiver.inbox = Inbox(1 << 64)
+    with pytest.raises(MalformedMessage, match="memory"):
+        receiver.fragment(2, 0, total, 0, b"x")
 
 
 # ---- credit

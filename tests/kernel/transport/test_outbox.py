@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from guthi.api import Buffer
 from guthi.errors import UsageError
@@ -92,6 +98,41 @@ def test_pieces_make_the_message(size: int) -> None:
         got[offset : offset + len(frame.body)] = frame.body
     assert got == body
     assert (len(frames) == 1) == (size <= ROOM - 17)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.data())
+def test_any_piece_can_be_cut_out_of_any_parts(sizes: list[int], data: st.DataObject) -> None:
+    body = bytes(range(sum(sizes)))
+    stops = list(accumulate(sizes))
+    parts = [body[stop - size : stop] for size, stop in zip(sizes, stops, strict=True)]
+    message = Outbox().put(parts, 2)
+    stop = data.draw(st.integers(0, len(body)))
+    start = data.draw(st.integers(0, stop))
+    assert b"".join(message.read(start, stop)) == body[start:stop]
+
+
+class CountedParts(list[Buffer]):
+    """Parts that count how often one is looked at."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[Buffer]:
+        for part in super().__iter__():
+            self.looks += 1
+            yield part
+
+    def __getitem__(self, index: Any) -> Any:
+        self.looks += 1
+        return super().__getitem__(index)
+
+
+def test_each_of_many_parts_is_looked_at_a_few_times_however_many_datagrams_they_take() -> None:
+    parts = CountedParts([bytes(100)] * 10_000)
+    outbox = Outbox()
+    outbox.put(parts, 2)
+    _, carried = drained(outbox)
+    assert len(carried) > 500
+    assert parts.looks < 4 * len(parts)
 
 
 def test_what_was_lost_is_sent_again_before_what_is_new() -> None:

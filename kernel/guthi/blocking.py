@@ -1,25 +1,29 @@
 """The blocking face, for scripts and notebooks: a node on a loop in a thread of its own, called without async.
 
-Everything a node or a service offers is offered here under the same name. A coroutine is waited for, an async
-iterator becomes an iterator, an async context manager a context manager. Ctrl-C while waiting cancels what is waited
-for.
+Everything that a service offers is offered here under the same name, and of a node what such a program needs. A
+coroutine is waited for, an async iterator becomes an iterator, an async context manager a context manager. Ctrl-C
+while waiting cancels what is waited for.
+
+It is for any thread but the node's own, which would wait for itself, and for the process that connected: a fork has
+the node's memory, but not its thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from guthi.api import Address, NodeId
 from guthi.configuration.config import Config
-from guthi.errors import NodeClosed
+from guthi.errors import GuthiError, NodeClosed, UsageError
 from guthi.membership.members import Member
 from guthi.node import Node
 from guthi.plugins import Plugin
@@ -30,6 +34,8 @@ __all__ = ["BlockingNode", "connect"]
 
 T = TypeVar("T")
 
+LOOPBACK = "127.0.0.1:0"
+
 
 class _LoopThread:
     """An event loop that runs in a thread of its own until it is stopped."""
@@ -37,6 +43,7 @@ class _LoopThread:
     def __init__(self) -> None:
         self._ready: Future[asyncio.AbstractEventLoop] = Future()
         self._gate, self._is_stopping = threading.Lock(), False
+        self._process = os.getpid()
         self._thread = threading.Thread(target=self._run, name="guthi", daemon=True)
         self._thread.start()
         self._loop = self._ready.result()
@@ -51,27 +58,91 @@ class _LoopThread:
         await self._stopped.wait()
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the loop and return what it returns."""
-        with self._gate:  # so that nothing is handed to the loop after the order to stop: it would wait for ever
-            if self._is_stopping:
-                work.close()
-                raise NodeClosed("the node is closed; connect again")
-            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Run a coroutine on the loop and return what it returns; Ctrl-C, whenever it comes, cancels it.
+
+        Raises UsageError on the loop's own thread, NodeClosed after `stop` and in a forked process.
+        """
+        if (refusal := self._refusal()) is not None:
+            work.close()
+            raise refusal
+        errand = _Errand(work, self._loop)
         try:
-            return future.result()
+            with self._gate:  # so that nothing is handed to the loop after the order to stop: it would wait for ever
+                if self._is_stopping:
+                    raise NodeClosed("the node is closed; connect again")
+                self._loop.call_soon_threadsafe(errand.begin)
+            return errand.outcome.result()
         except CancelledError:
             raise NodeClosed("the node was closed before the answer came") from None
         except BaseException:
-            future.cancel()
+            errand.cancel()
             raise
 
+    def _refusal(self) -> GuthiError | None:
+        """Why the caller would wait for ever, if it would."""
+        if os.getpid() != self._process:
+            return NodeClosed("this process was forked, and the node stayed in the other; connect here again")
+        if threading.current_thread() is self._thread:
+            return UsageError(
+                "this would block the node's own thread, on which handlers, inline and coroutine functions and the "
+                'inputs of maps run; register the function with run="thread", call with asyncio.to_thread, or give '
+                "map a list"
+            )
+        return None
+
     def stop(self) -> None:
-        """End the loop and its thread."""
+        """End the loop and its thread; nothing where `wait_for` is refused."""
+        if self._refusal() is not None:
+            return
         with self._gate:
             if not self._is_stopping:
                 self._is_stopping = True
                 self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
+
+
+class _Errand(Generic[T]):
+    """A coroutine that one thread wants to be run on another's loop. It can be cancelled at any moment.
+
+    asyncio.run_coroutine_threadsafe makes its future and hands the coroutine over in one call: an interrupt within it
+    would leave the coroutine running with nobody to cancel it.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> None:
+        self.outcome: Future[T] = Future()
+        self._work, self._loop = work, loop
+        self._task: asyncio.Task[T] | None = None
+        self._is_cancelled = False
+
+    def begin(self) -> None:
+        """On the loop: run the coroutine."""
+        if self._is_cancelled:
+            self._work.close()
+            return
+        self._task = self._loop.create_task(self._work)
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.outcome.cancel()
+        elif (error := task.exception()) is not None:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(task.result())
+
+    def cancel(self) -> None:
+        """From any thread: run it no more, or never."""
+        self._is_cancelled = True
+        try:
+            self._loop.call_soon_threadsafe(self._stop)
+        except RuntimeError:  # the loop is closed, and all that ran on it has ended
+            self._work.close()
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._work.close()
 
 
 class _Face:
@@ -256,7 +327,7 @@ def connect(
     *,
     plugins: Sequence[str] = ("rpc",),
     name: str = "",
-    listen: str = "127.0.0.1:0",
+    listen: str = LOOPBACK,
     cluster_key: str | None = None,
     cluster_key_file: str | Path | None = None,
     role: str = "client",
@@ -265,11 +336,15 @@ def connect(
     """Join a network from a script or a notebook: `with guthi.connect(join=["10.0.0.5:6969"]) as node: ...`.
 
     `join` are addresses of the network, of which one has to answer. A `client` sees everything and is given no work;
-    with `role="peer"` the functions registered here are called by others. With `toml` the node is as that file says,
-    and the other arguments are not used. Raises ConfigError, JoinFailed, AddressUnavailable.
+    with `role="peer"` the functions registered here are called by others. With `toml` the node is as that file says;
+    `name`, `listen` and `join` then go before the file's. Raises ConfigError, JoinFailed, AddressUnavailable, and
+    UsageError for another argument beside `toml`.
     """
     if toml is not None:
-        return BlockingNode(Config.from_toml(toml))
+        if cluster_key is not None or cluster_key_file is not None or tuple(plugins) != ("rpc",) or role != "client":
+            raise UsageError("connect: plugins, role and the cluster key stand in the TOML file; change them there")
+        given = {"name": name, "listen": None if listen == LOOPBACK else listen, "join": [str(each) for each in join]}
+        return BlockingNode(Config.from_toml(toml, node={key: value for key, value in given.items() if value}))
     security: dict[str, Any] = {}
     if cluster_key is not None:
         security["cluster_key"] = cluster_key

@@ -11,14 +11,17 @@ import platform
 import signal
 import socket
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 from guthi.api import Address, Buffer, DatagramReceiver
 from guthi.errors import AddressUnavailable
 from guthi.offload import ANCILLARY_BYTES, Run, joins_on_receipt, may_send_runs, runs, segment_bytes, segment_size_note
+from guthi.security.identity import hold_identity
 
 __all__ = ["SystemHost", "UdpPort"]
 
@@ -182,6 +185,10 @@ class SystemHost:
             hosts.append(str(probe.getsockname()[0]))
         return [Address(host, bound.port) for host in dict.fromkeys([*hosts, loopback])]
 
+    def hold_identity(self, data_dir: Path) -> contextlib.AbstractContextManager[None]:
+        """Lock the identity's file."""
+        return hold_identity(data_dir)
+
     def entropy(self, size_bytes: int) -> bytes:
         """Unpredictable bytes from the operating system."""
         return os.urandom(size_bytes)  # noqa: TID251 - this is the port that hides it
@@ -196,14 +203,21 @@ class SystemHost:
 
     def process_executor(self, name: str, workers: int) -> Executor:
         """Processes for functions that burn the processor; spawned, because a running loop must not be forked."""
-        return ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_interrupts_to_the_node
-        )
+        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
 
 
-def _leave_interrupts_to_the_node() -> None:
-    """Ctrl-C reaches every process of a terminal; the node ends its workers itself."""
+def _begin_worker() -> None:
+    """In a worker process: leave Ctrl-C, which reaches every process of a terminal, to the node; and die with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_the_node, name="guthi-node-watch", daemon=True).start()
+
+
+def _die_with_the_node() -> None:
+    """A worker would not notice by itself: it waits for work on a pipe that its siblings hold open too."""
+    node = multiprocessing.parent_process()
+    assert node is not None
+    node.join()
+    os._exit(1)
 
 
 def _forbid_fragments(bound: socket.socket) -> bool:

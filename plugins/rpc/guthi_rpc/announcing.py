@@ -8,10 +8,21 @@ functions while B never noticed. It repeats until it is heard, for B may be up b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import logging
 from typing import TYPE_CHECKING, Any
 
-from guthi import GuthiError, Incoming, MalformedMessage, Member, MemberState, NodeId, UnknownMember
+from guthi import (
+    DeadlineExceeded,
+    GuthiError,
+    Incoming,
+    MalformedMessage,
+    Member,
+    MemberState,
+    NodeId,
+    PeerLost,
+    UnknownMember,
+    UnknownTopic,
+)
 from guthi_rpc.directory import LIFE_BYTES, Announcement, Directory
 from guthi_rpc.functions import Description
 
@@ -23,6 +34,9 @@ __all__ = ["TOPIC", "Announcer"]
 TOPIC = "rpc.announce"
 TIMEOUT_S = 10.0
 RETRY_S = 1.0
+PASSING = (PeerLost, DeadlineExceeded, UnknownTopic, UnknownMember)  # what a node says, or not, that is just starting
+
+log = logging.getLogger("guthi_rpc.announcing")
 
 
 class Announcer:
@@ -33,19 +47,29 @@ class Announcer:
         self._mine = Announcement(node.host.entropy(LIFE_BYTES), 0, workers, ())
         self._is_due = False
         node.handle(TOPIC, self._heard)
-        self.announce(())
+        directory.announced(node.id, self._mine)
+        self._tell_all_soon()
 
-    def announce(self, functions: Iterable[Description]) -> None:
-        """Say what this node has from now on; to the others at the end of this turn, so that many become one."""
-        old = self._mine
-        self._mine = Announcement(old.life, old.revision + 1, old.workers, tuple(functions))
-        self._directory.announced(self._node.id, self._mine)
+    def registered(self, function: Description) -> None:
+        """This node has one function more."""
+        self._directory.gained(self._node.id, function)
+        self._tell_all_soon()
+
+    def unregistered(self, name: str) -> None:
+        """This node has one function less."""
+        self._directory.lost(self._node.id, name)
+        self._tell_all_soon()
+
+    def _tell_all_soon(self) -> None:
+        """At the end of this turn, so that many changes make one announcement."""
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._tell_all)
 
     def _tell_all(self) -> None:
         self._is_due = False
+        old, functions = self._mine, self._directory.functions(self._node.id)
+        self._mine = Announcement(old.life, old.revision + 1, old.workers, functions)
         for peer in self.peers():
             self._node.start(self._tell(peer, self._mine))
 
@@ -60,6 +84,7 @@ class Announcer:
 
     async def _tell(self, peer: NodeId, announcement: Announcement) -> None:
         """Tell until it is heard; a newer announcement or the member's end makes this one needless."""
+        complaint = ""
         while announcement is self._mine and self._is_present(peer):
             wants = not self._directory.knows(peer)
             try:
@@ -67,7 +92,10 @@ class Announcer:
                 if answer is not None and self._is_present(peer):
                     self._directory.announced(peer, Announcement.from_wire(answer))
                 return
-            except GuthiError:
+            except GuthiError as error:
+                if not isinstance(error, PASSING) and str(error) != complaint:
+                    complaint = str(error)
+                    log.warning("%s does not learn what this node has: %s", self._node.network.name_of(peer), complaint)
                 await asyncio.sleep(RETRY_S)
 
     def _heard(self, incoming: Incoming) -> list[Any] | None:

@@ -15,7 +15,7 @@ from guthi.api import NodeId
 from guthi.errors import MalformedMessage
 from guthi_rpc.functions import Description
 
-__all__ = ["LIFE_BYTES", "Announcement", "Directory"]
+__all__ = ["LIFE_BYTES", "MAX_FUNCTIONS", "MAX_WORKERS", "Announcement", "Directory"]
 
 LIFE_BYTES = 8
 MAX_FUNCTIONS = 65_536
@@ -63,6 +63,7 @@ class Directory:
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._announced: dict[NodeId, Announcement] = {}
+        self._functions: dict[NodeId, dict[str, Description]] = {}
         self._providers: dict[str, dict[NodeId, Description]] = {}
 
     def announced(self, node: NodeId, announcement: Announcement) -> None:
@@ -73,7 +74,18 @@ class Directory:
         self._remove(node)
         self._announced[node] = announcement
         for function in announcement.functions:
-            self._providers.setdefault(function.name, {})[node] = function
+            self._add(node, function)
+        self._on_change()
+
+    def gained(self, node: NodeId, function: Description) -> None:
+        """A node has one function more than it said."""
+        self._add(node, function)
+        self._on_change()
+
+    def lost(self, node: NodeId, name: str) -> None:
+        """A node has one function less than it said."""
+        self._drop(node, name)
+        del self._functions[node][name]
         self._on_change()
 
     def forget(self, node: NodeId) -> None:
@@ -82,13 +94,20 @@ class Directory:
             self._remove(node)
             self._on_change()
 
+    def _add(self, node: NodeId, function: Description) -> None:
+        self._functions.setdefault(node, {})[function.name] = function
+        self._providers.setdefault(function.name, {})[node] = function
+
     def _remove(self, node: NodeId) -> None:
-        announcement = self._announced.pop(node, None)
-        for function in announcement.functions if announcement is not None else ():
-            providers = self._providers[function.name]
-            del providers[node]
-            if not providers:
-                del self._providers[function.name]
+        self._announced.pop(node, None)
+        for name in self._functions.pop(node, ()):
+            self._drop(node, name)
+
+    def _drop(self, node: NodeId, name: str) -> None:
+        providers = self._providers[name]
+        del providers[node]
+        if not providers:
+            del self._providers[name]
 
     def knows(self, node: NodeId) -> bool:
         """True if the node has said what it has."""
@@ -97,6 +116,10 @@ class Directory:
     def has(self, node: NodeId, name: str) -> bool:
         """True if the node has a function of that name."""
         return node in self._providers.get(name, ())
+
+    def functions(self, node: NodeId) -> tuple[Description, ...]:
+        """What the node has."""
+        return tuple(self._functions.get(node, {}).values())
 
     def workers(self, node: NodeId) -> int:
         """How many calls the node runs at a time."""

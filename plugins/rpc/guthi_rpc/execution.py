@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from functools import partial
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeAlias
 
 from guthi.api import Host
-from guthi_rpc.attempts import attempt, attempt_in_worker, contained
+from guthi.errors import NodeClosed
+from guthi_rpc.attempts import Attempt, attempt, attempt_in_worker, contained
 from guthi_rpc.errors import WorkerDied
 from guthi_rpc.functions import Function, Run
 
@@ -18,11 +22,14 @@ __all__ = ["Answer", "Execution"]
 Answer: TypeAlias = tuple[Any, float]
 """What a function returned, and how many seconds it ran; the time that it waited for a worker is not counted."""
 
+GRACE_S = 2.0  # how long a worker process may take to end when it is told to
+
 
 class Execution:
     """The pools of one node, made when they are first needed.
 
-    `running` counts the calls that are not done, those that wait for a worker included.
+    `running` counts the calls that are not done, those that wait for a worker included. A call waits here for its
+    turn in a process, and not in the pool: when a worker dies, all that the pool holds fails, begun or not.
     """
 
     def __init__(self, host: Host, node: str, threads: int, processes: int) -> None:
@@ -30,6 +37,7 @@ class Execution:
         self._host, self._node = host, node
         self._threads, self._processes = threads, processes
         self._pools: dict[Run, Executor] = {}
+        self._turns = asyncio.Semaphore(processes)
         self.is_closed = False
 
     def run(self, function: Function, arguments: Sequence[Any], named: Mapping[str, Any]) -> Answer | Awaitable[Answer]:
@@ -37,7 +45,7 @@ class Execution:
         assert not self.is_closed
         style, call = function.description.run, partial(function.call, *arguments, **named)
         if style is not Run.INLINE:
-            return _Later(partial(self._in_pool, style, call))
+            return _Later(partial(self._in_process if style is Run.PROCESS else self._in_thread, call))
         return _Later(partial(self._in_task, call)) if function.is_async else self._inline(call)
 
     def _inline(self, call: Callable[[], Any]) -> Answer | Awaitable[Answer]:
@@ -63,22 +71,38 @@ class Execution:
             self.running -= 1
         return value, clock() - started_at
 
-    async def _in_pool(self, style: Run, call: Callable[[], Any]) -> Answer:
-        loop, pool = asyncio.get_running_loop(), self._pool(style)
-        is_elsewhere = isinstance(pool, ProcessPoolExecutor)  # the processes of a simulated host are this one
-        work = partial(attempt_in_worker, call) if is_elsewhere else partial(attempt, loop.time, call)
+    async def _in_thread(self, call: Callable[[], Any]) -> Answer:
+        loop = asyncio.get_running_loop()
         self.running += 1
         try:
-            done = await loop.run_in_executor(pool, work)
+            done = await loop.run_in_executor(self._pool(Run.THREAD), partial(attempt, loop.time, call))
+        finally:
+            self.running -= 1
+        return done.answer()
+
+    async def _in_process(self, call: Callable[[], Any]) -> Answer:
+        self.running += 1
+        try:
+            async with self._turns:
+                if self.is_closed:
+                    raise NodeClosed(f"{self._node} was closed before the function began")
+                done = await self._in_worker(call)
+        finally:
+            self.running -= 1
+        return done.answer()
+
+    async def _in_worker(self, call: Callable[[], Any]) -> Attempt:
+        loop, pool = asyncio.get_running_loop(), self._pool(Run.PROCESS)
+        is_elsewhere = isinstance(pool, ProcessPoolExecutor)  # the processes of a simulated host are this one
+        work = partial(attempt_in_worker, call) if is_elsewhere else partial(attempt, loop.time, call)
+        try:
+            return await loop.run_in_executor(pool, work)
         except BrokenExecutor as error:
-            self._discard(style, pool)
+            self._discard(pool)
             raise WorkerDied(
                 f"a worker process of {self._node} died while it ran a function; new ones are started. Most often "
                 "the function used too much memory, called os._exit, or cannot be imported by another process"
             ) from error
-        finally:
-            self.running -= 1
-        return done.answer()
 
     def _pool(self, style: Run) -> Executor:
         pool = self._pools.get(style)
@@ -91,11 +115,11 @@ class Execution:
             )
         return pool
 
-    def _discard(self, style: Run, pool: Executor) -> None:
+    def _discard(self, pool: Executor) -> None:
         """Use a broken pool no more; many calls may notice at once, and some when there is a new one already."""
-        if self._pools.get(style) is pool:
-            del self._pools[style]
-        pool.shutdown(wait=False)
+        if self._pools.get(Run.PROCESS) is pool:
+            del self._pools[Run.PROCESS]
+        _end(pool)
 
     def close(self) -> None:
         """Start nothing more. What runs in a process is ended; what runs in a thread cannot be, but is not awaited."""
@@ -124,7 +148,18 @@ def _is_being_cancelled() -> bool:
 
 
 def _end(pool: Executor) -> None:
-    processes = dict(getattr(pool, "_processes", None) or {})  # Python 3.14 has terminate_workers for this
+    workers = list((getattr(pool, "_processes", None) or {}).values())  # Python 3.14 has terminate_workers for this
     pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes.values():
-        process.terminate()
+    for worker in workers:
+        worker.terminate()
+    if workers:  # not on the loop, which may be closed before the grace is over
+        threading.Thread(target=_kill_the_stubborn, args=(workers,), name="guthi-rpc-end", daemon=True).start()
+
+
+def _kill_the_stubborn(workers: Sequence[BaseProcess]) -> None:
+    """Kill what has not ended after the grace, which all have together: a function may ignore SIGTERM."""
+    grace_s = GRACE_S
+    for worker in workers:
+        if not wait([worker.sentinel], grace_s):
+            worker.kill()
+            grace_s = 0.0

@@ -83,7 +83,14 @@ def _name(call: Callable[..., Any], name: str | None) -> str:
     if not isinstance(chosen, str) or not 0 < len(chosen) <= MAX_NAME_CHARACTERS or chosen == "<lambda>":
         mend = f"give it one of 1 to {MAX_NAME_CHARACTERS} characters with name=…"
         raise UsageError(f"{call!r} has no name that others could call; {mend}")
+    if _sendable(chosen) != chosen:
+        raise UsageError(f"the name {chosen!r} has a lone surrogate, and cannot be sent; choose another with name=…")
     return chosen
+
+
+def _sendable(text: str) -> str:
+    """The text with "?" for lone surrogates, which UTF-8 has no form for."""
+    return text.encode(errors="replace").decode()
 
 
 def _run(call: Callable[..., Any], run: Run | str | None, is_async: bool) -> Run:
@@ -102,10 +109,10 @@ def _run(call: Callable[..., Any], run: Run | str | None, is_async: bool) -> Run
 
 def _signature(call: Callable[..., Any]) -> str:
     try:
-        return str(inspect.signature(call))[:MAX_TEXT_CHARACTERS]
+        return _sendable(str(inspect.signature(call))[:MAX_TEXT_CHARACTERS])
     except (TypeError, ValueError):  # some builtins have none
         return "(...)"
 
 
 def _doc(call: Callable[..., Any]) -> str:
-    return (inspect.getdoc(call) or "")[:MAX_TEXT_CHARACTERS]
+    return _sendable((inspect.getdoc(call) or "")[:MAX_TEXT_CHARACTERS])

@@ -81,6 +81,7 @@ class MapRun:
         self._patience_s, self._retry_s = patience_s, retry_s
         self._again: deque[Item] = deque()
         self._places: dict[NodeId, int] = {}
+        self._names: dict[NodeId, str] = {}  # of all that were ever there: members forget those that are gone
         self._lost: dict[NodeId, asyncio.TimerHandle] = {}  # until these, or until the others have missed them
         self._taken: Counter[NodeId] = Counter()
         self._under_way: dict[asyncio.Task[Answer], tuple[Item, NodeId]] = {}
@@ -172,6 +173,7 @@ class MapRun:
         for node in self._lost.keys() - providers.keys():
             self._lost.pop(node).cancel()
         self._places = {node: providers[node] for node in sorted(providers) if node not in self._lost}
+        self._names.update((node, self._name_of(node)) for node in self._places)
 
     async def _woken(self) -> None:
         await self._wake.wait()
@@ -184,8 +186,10 @@ class MapRun:
                     await self._woken()
         except TimeoutError:
             waiting = f"{len(self._again)} items were given out in vain" if self._again else "the input has more items"
+            gone = ", ".join(sorted(self._names.values())) or "none was ever there"
             raise NoProvider(
-                f"every node that has the function is gone, and none came within {self._patience_s:g} s; {waiting}"
+                f"every node that has the function is gone ({gone}), and none came within {self._patience_s:g} s;"
+                f" {waiting}"
             ) from None
 
     # ---- ending

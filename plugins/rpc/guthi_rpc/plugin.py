@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import guthi
+from guthi_rpc.directory import MAX_WORKERS
 from guthi_rpc.service import RPC, Rpc
 
 __all__ = ["RpcPlugin"]
@@ -20,8 +21,9 @@ class RpcConfig:
     processes: int = 0
 
     def __post_init__(self) -> None:
-        if self.threads < 0 or self.processes < 0:
-            raise ValueError("threads and processes must be 0 or more")
+        for key in ("threads", "processes"):
+            if not 0 <= getattr(self, key) <= MAX_WORKERS:
+                raise ValueError(f"{key} must be from 0 (one a core) to {MAX_WORKERS}")
 
 
 class RpcPlugin(guthi.Plugin):

@@ -28,7 +28,7 @@ from guthi import (
     UsageError,
 )
 from guthi_rpc.announcing import Announcer
-from guthi_rpc.directory import Directory
+from guthi_rpc.directory import MAX_FUNCTIONS, Directory
 from guthi_rpc.dispatch import Dispatch
 from guthi_rpc.errors import NoProvider, UnknownFunction, WorkerDied
 from guthi_rpc.execution import Answer, Execution
@@ -120,17 +120,16 @@ class Rpc:
         name = entry.description.name
         if name in self._functions:
             raise UsageError(f"this node has a function {name!r} already; unregister it first, or choose another name")
+        if len(self._functions) == MAX_FUNCTIONS:
+            raise UsageError(f"this node has {MAX_FUNCTIONS} functions, and may have no more; unregister some first")
         self._functions[name] = entry
-        self._announce()
+        self._announcer.registered(entry.description)
 
     def unregister(self, name: str) -> None:
         """Take a function of this node out of the store; raises UnknownFunction."""
         if self._functions.pop(name, None) is None:
             raise UnknownFunction(f"this node has no function {name!r}; it has: {_listed(self._functions)}")
-        self._announce()
-
-    def _announce(self) -> None:
-        self._announcer.announce(each.description for each in self._functions.values())
+        self._announcer.unregistered(name)
 
     def functions(self) -> list[FunctionInfo]:
         """All functions that any node has, sorted by name; where providers differ in signature, one entry for each."""

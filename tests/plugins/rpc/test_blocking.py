@@ -99,6 +99,18 @@ def test_functions_of_a_blocking_peer(server: Server) -> None:
         assert asked.result(10) == 15
 
 
+def test_a_function_that_calls_back_runs_in_a_thread(server: Server) -> None:
+    with guthi.connect(join=[str(server.node.address)], role="peer") as node:
+        rpc = node.require(RPC)
+        rpc.register(lambda: rpc.call("add", 1), name="inline", run="inline")
+        rpc.register(lambda: rpc.call("add", 1), name="thread")
+        with pytest.raises(guthi.UsageError, match='run="thread"'):
+            rpc.call("inline", timeout=10)
+        assert rpc.call("thread", timeout=10) == 2
+        with pytest.raises(guthi.UsageError, match="give map a list"):
+            list(rpc.map("add", (rpc.call("add", number) for number in range(3))))
+
+
 def test_functions_of_a_blocking_client_are_refused(server: Server) -> None:
     with guthi.connect(join=[str(server.node.address)]) as node, pytest.raises(guthi.UsageError, match='role="peer"'):
         node.require(RPC).register(len)

@@ -67,6 +67,20 @@ def test_a_new_announcement_replaces_the_old_one(directory: Directory) -> None:
     assert directory.names() == ["g", "h"]
 
 
+def test_a_node_gains_and_loses_functions_between_its_announcements(directory: Directory, changes: Changes) -> None:
+    directory.announced(A, announcement(1, "f"))
+    gained, lost = announcement(1, "g", "f").functions
+    directory.gained(A, gained)
+    directory.lost(A, lost.name)
+    assert directory.names() == ["g"]
+    assert directory.functions(A) == (gained,)
+    assert changes.count == 3
+    directory.announced(A, announcement(2, "h"))
+    assert directory.names() == ["h"]
+    directory.forget(A)
+    assert directory.functions(A) == ()
+
+
 def test_an_old_or_repeated_announcement_changes_nothing(directory: Directory, changes: Changes) -> None:
     directory.announced(A, announcement(2, "f"))
     directory.announced(A, announcement(1, "g"))

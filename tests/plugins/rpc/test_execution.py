@@ -7,6 +7,7 @@ import concurrent.futures
 import functools
 import operator
 import os
+import signal
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from guthi.errors import RemoteError
+from guthi.errors import NodeClosed, RemoteError
 from guthi.udp import SystemHost
 from guthi_rpc import Run, WorkerDied
 from guthi_rpc.execution import Execution
@@ -154,6 +155,14 @@ async def test_a_worker_that_dies_is_told_and_replaced(execution: Execution) -> 
     assert await run(execution, os.getpid, style=Run.PROCESS) not in (before, os.getpid())
 
 
+async def test_a_worker_that_dies_takes_no_call_with_it_that_had_not_begun(execution: Execution) -> None:
+    """The one process of this node dies twice while five calls wait for it."""
+    styles: list[tuple[Any, int]] = [(os._exit, 1), (abs, -1), (abs, -2), (os._exit, 1), (abs, -3)]
+    calls = (run(execution, call, argument, style=Run.PROCESS) for call, argument in styles)
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert [each if isinstance(each, int) else type(each) for each in outcomes] == [WorkerDied, 1, 2, WorkerDied, 3]
+
+
 class BreakingPool(Executor):
     """Breaks when it is told to."""
 
@@ -177,7 +186,7 @@ class PoolHost(SystemHost):
 
 async def test_late_news_of_a_broken_pool_does_not_cost_the_new_one() -> None:
     host = PoolHost()
-    execution = Execution(host, "bob", 1, 1)
+    execution = Execution(host, "bob", 1, 2)
 
     def start() -> asyncio.Task[Any]:
         return asyncio.create_task(run(execution, os.getpid, style=Run.PROCESS))
@@ -205,14 +214,56 @@ async def test_closing_waits_for_no_process(execution: Execution) -> None:
     pid = await run(execution, os.getpid, style=Run.PROCESS)
     busy = asyncio.create_task(run(execution, time.sleep, 60, style=Run.PROCESS))
     await asyncio.sleep(0.05)
+    queued = asyncio.create_task(run(execution, time.sleep, 60, style=Run.PROCESS))
+    await asyncio.sleep(0)
     execution.close()
     with pytest.raises(WorkerDied):
         await busy
+    with pytest.raises(NodeClosed, match="bob was closed before the function began"):
+        await queued
+    assert await _ends(pid)
+
+
+async def test_a_worker_that_will_not_end_is_killed(execution: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guthi_rpc.execution.GRACE_S", 0.1)
+    await run(execution, signal.signal, signal.SIGTERM, signal.SIG_IGN, style=Run.PROCESS)
+    pid = await run(execution, os.getpid, style=Run.PROCESS)
+    execution.close()
+    assert await _ends(pid)
+
+
+NODE = """
+import asyncio, os, time
+from guthi.udp import SystemHost
+from guthi_rpc.execution import Execution
+from guthi_rpc.functions import describe_function
+
+async def main():
+    execution = Execution(SystemHost(), "bob", 1, 2)
+    pid, _ = await execution.run(describe_function(os.getpid, None, "process"), (), {})
+    print(pid, flush=True)
+    await execution.run(describe_function(time.sleep, None, "process"), (60,), {})
+
+asyncio.run(main())
+"""
+
+
+async def test_workers_do_not_outlive_a_node_that_is_killed() -> None:
+    node = await asyncio.create_subprocess_exec(sys.executable, "-c", NODE, stdout=asyncio.subprocess.PIPE)
+    assert node.stdout is not None
+    pid = int(await node.stdout.readline())
+    assert _is_running(pid)
+    node.kill()
+    await node.wait()
+    assert await _ends(pid)
+
+
+async def _ends(pid: int) -> bool:
     for _ in range(1000):
         if not _is_running(pid):
-            return
+            return True
         await asyncio.sleep(0.01)
-    pytest.fail("the worker process was left behind")
+    return False
 
 
 def _is_running(pid: int) -> bool:

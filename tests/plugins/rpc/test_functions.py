@@ -71,6 +71,19 @@ def test_a_builtin_without_a_signature_and_a_long_text_are_no_trouble() -> None:
     assert Description.from_wire(description.to_wire()) == description
 
 
+def test_texts_are_told_as_far_as_they_can_be_sent() -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            return "\ud800"
+
+    def odd(value: Any = Odd()) -> None:  # noqa: B008
+        pass
+
+    odd.__doc__ = "bad \udcff doc"
+    description = describe_function(odd, None, None).description
+    assert (description.signature, description.doc) == ("(value: 'Any' = ?) -> 'None'", "bad ? doc")
+
+
 def generates() -> Any:
     yield 1
 
@@ -88,6 +101,7 @@ async def generates_slowly() -> Any:
         (plain, "", None, "no name that others could call"),
         (plain, 7, None, "no name that others could call"),
         (plain, "x" * 256, None, "1 to 255 characters"),
+        (plain, "bad\udcff", None, "has a lone surrogate"),
         (plain, None, "fast", "'inline', 'thread', 'process'"),
         (waits, None, "thread", "leave run='thread' out"),
         (lambda: 1, "f", "process", "define it at the top of a module"),

@@ -10,6 +10,8 @@ import pytest
 
 import guthi
 from guthi_rpc import RPC, FunctionInfo, Rpc, Run, UnknownFunction
+from guthi_rpc.directory import Announcement
+from guthi_rpc.plugin import RpcConfig
 from guthi_rpc.service import LOOKUP_GRACE_S
 
 if TYPE_CHECKING:
@@ -64,6 +66,55 @@ async def test_a_name_is_taken_once_a_node(alice: Rpc) -> None:
     alice.register(add)
     with pytest.raises(guthi.UsageError, match="has a function 'add' already; unregister it first"):
         alice.register(add)
+
+
+async def test_many_functions_make_one_announcement(alice: Rpc, bob: Rpc, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    init = Announcement.__init__
+
+    def counted(announcement: Announcement, life: bytes, revision: int, workers: int, functions: Any) -> None:
+        made.append(len(functions))
+        init(announcement, life, revision, workers, functions)
+
+    monkeypatch.setattr(Announcement, "__init__", counted)
+    for number in range(1000):
+        bob.register(add, name=f"add{number}")
+    bob.unregister("add7")
+    assert (len(bob.functions()), made) == (999, [])  # here they are known at once
+    await alice.available("add999", timeout=10)
+    assert len(alice.functions()) == 999
+    assert set(made) <= {0, 999}
+
+
+async def test_there_is_a_bound_to_functions(alice: Rpc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guthi_rpc.service.MAX_FUNCTIONS", 1)
+    alice.register(add)
+    with pytest.raises(guthi.UsageError, match="may have no more"):
+        alice.register(add, name="more")
+
+
+def test_there_is_a_bound_to_workers() -> None:
+    for key in ("threads", "processes"):
+        for number in (-1, 100_000):
+            with pytest.raises(ValueError, match=rf"{key} must be from 0 \(one a core\) to 65536"):
+                RpcConfig(**{key: number})
+
+
+async def test_what_cannot_be_told_is_logged_once(
+    alice: Rpc, bob: Rpc, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[Announcement] = []
+
+    def unsendable(announcement: Announcement) -> list[Any]:
+        tries.append(announcement)
+        return [object()]
+
+    monkeypatch.setattr("guthi_rpc.announcing.RETRY_S", 0.01)
+    monkeypatch.setattr(Announcement, "to_wire", unsendable)
+    bob.register(add)
+    while len(tries) < 3:
+        await asyncio.sleep(0.01)
+    assert caplog.text.count("alice does not learn what this node has: ") == 1
 
 
 async def test_decorators(alice: Rpc, bob: Rpc) -> None:

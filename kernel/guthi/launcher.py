@@ -95,6 +95,15 @@ class NodeProcess(asyncio.SubprocessProtocol):
         return code
 
     @property
+    def fate(self) -> str:
+        """What has become of it, as the rest of a sentence that begins with its name."""
+        if self.returncode is None:
+            return "is running"
+        if self.returncode < 0:
+            return f"was killed by {signal.Signals(-self.returncode).name}"
+        return f"has ended with exit code {self.returncode}"
+
+    @property
     def output(self) -> tuple[str, ...]:
         """The last lines of its standard error."""
         return tuple(self._tail)

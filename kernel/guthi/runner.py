@@ -17,13 +17,13 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from guthi.configuration.config import Config
 from guthi.errors import ConfigError
 from guthi.node import Node
 
-__all__ = ["load_main", "run_loop", "run_node", "until_asked_to_end"]
+__all__ = ["end_process", "load_main", "run_loop", "run_node", "until_asked_to_end"]
 
 T = TypeVar("T")
 
@@ -33,31 +33,34 @@ GRACE_S = 5.0
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:
-    """As asyncio.run, on uvloop where it is installed, and not waiting for ever for a function in a thread.
-
-    Python joins its worker threads, and a thread cannot be interrupted: one that is still busy GRACE_S after the work
-    is done ends with the process, which then has the exit code 0.
-    """
+    """As asyncio.run, on uvloop where it is installed, and without waiting for a function in a thread."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         executor = ThreadPoolExecutor(thread_name_prefix="guthi")
         runner.get_loop().set_default_executor(executor)
         try:
-            result = runner.run(work)
+            return runner.run(work)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
-        _end_threads()
-        return result
+            # The runner waits for the threads of the loop's executor: it is given one that has none.
+            runner.get_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="guthi"))
 
 
-def _end_threads() -> None:
+def end_process(code: int) -> NoReturn:
+    """End the process with this exit code, also when a function in a thread goes on.
+
+    Python joins its threads at its end, and a thread cannot be interrupted: one that is still busy after GRACE_S ends
+    with the process.
+    """
     for thread in threading.enumerate():
         if thread is threading.current_thread() or thread.daemon:
             continue
         thread.join(GRACE_S)
         if thread.is_alive():
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError):
+                    stream.flush()
+            os._exit(code)
+    sys.exit(code)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -65,10 +65,10 @@ def is_running(pid: int) -> bool:
     """Whether there is such a process, and it is no zombie that merely waits to be counted."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        with suppress(FileNotFoundError):  # no Linux
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:  # it may end between the opening of that file and the reading
         return False
-    with suppress(FileNotFoundError):  # no Linux
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True
 
 
@@ -114,6 +114,10 @@ class Guthi:
     async def done(self, *arguments: object) -> tuple[int, str, str]:
         """Run to the end; returns exit code, standard output and standard error."""
         return await end_of(await self.start(*arguments))
+
+    async def by_shell(self, script: str) -> tuple[int, str, str]:
+        """As `done`, of a shell script: it can redirect and close standard streams."""
+        return await end_of(await self.start("-c", script, program=["/bin/sh"]))
 
     async def complaint(self, *arguments: object) -> str:
         """Run something that the caller has to mend: it says so in one line, and no process is left."""
@@ -310,6 +314,23 @@ async def test_a_function_that_cannot_be_interrupted_does_not_hold_the_process(c
     assert (await end_of(process))[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("end", "code", "words"), [("raise LookupError('lost')", 1, "LookupError: lost"), ("raise SystemExit(7)", 7, "")]
+)
+async def test_a_busy_thread_does_not_hold_a_process_whose_app_has_failed(
+    cli: Guthi, end: str, code: int, words: str
+) -> None:
+    cli.write(
+        app_py="import asyncio, time\nasync def main(node):\n"
+        "    asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)\n    " + end
+    )
+    impatient = "import guthi.runner; guthi.runner.GRACE_S = 0.2; from guthi.cli import main; main()"
+    process = await cli.start("run", "node.toml", "--json", program=[sys.executable, "-c", impatient])
+    status, _, err = await end_of(process)
+    assert status == code
+    assert err.rstrip().endswith(words)
+
+
 async def test_a_supervised_node_ends_with_its_input(cli: Guthi) -> None:
     alice, _ = await cli.ready("node.toml", "--supervised")
     assert alice.stdin is not None
@@ -337,6 +358,26 @@ async def test_a_reader_that_goes_away_is_no_error(cli: Guthi) -> None:
         _, err = await process.communicate()
         assert (process.returncode, err) == (0, b""), command
     os.close(writing)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="it stands for a full disk")
+@pytest.mark.parametrize("command", ["plugins", "keygen", "--help", "run node.toml --json"])
+async def test_a_full_disk_is_one_line(cli: Guthi, command: str) -> None:
+    code, _, err = await cli.by_shell(f"exec {' '.join(GUTHI)} {command} >/dev/full")
+    assert (code, err) == (2, "guthi: error: cannot write: No space left on device; make room, or write elsewhere\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="it stands for a full disk")
+async def test_where_words_cannot_be_written_the_exit_code_stands(cli: Guthi) -> None:
+    assert await cli.by_shell(f"exec {' '.join(GUTHI)} run node.toml 2>/dev/full") == (2, "", "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+async def test_a_process_may_lack_standard_streams(cli: Guthi, closed: str) -> None:
+    cli.write(app_py="async def main(node):\n    print('done')\n")
+    script = f"exec {' '.join(GUTHI)} run node.toml --json {closed}"
+    code, _, err = await cli.by_shell(script)
+    assert (code, err) == (0, "")
 
 
 # ---- a cluster and its end

@@ -7,10 +7,12 @@ shells is click's: `eval "$(_GUTHI_COMPLETE=bash_source guthi)"`.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import NoReturn
 
@@ -28,11 +30,13 @@ from guthi.cli.sim import sim
 from guthi.cli.up import up
 from guthi.errors import GuthiError, PluginError
 from guthi.plugins import installed_plugins
+from guthi.runner import end_process
 
 __all__ = ["execute", "main"]
 
 DONE, BUG, MENDABLE, INTERRUPTED = 0, 1, 2, 130
 _COMPLETION = "_GUTHI_COMPLETE"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Program(SuggestingGroup):
@@ -78,7 +82,35 @@ for command in (init, keygen, run, up, demo, plugins, nodes, sim):
 
 def main() -> NoReturn:
     """The entry point: run the command that the process was given, and end the process."""
-    sys.exit(execute(sys.argv[1:]))
+    _open_missing_streams()
+    try:
+        code = execute(sys.argv[1:])
+    except SystemExit as end:  # the app's own: sys.exit(7)
+        code = _code_of(end)
+    except BaseException:  # noqa: BLE001 - Python would show it as well, and then wait for busy threads
+        sys.excepthook(*sys.exc_info())
+        code = BUG
+    end_process(code)
+
+
+def _open_missing_streams() -> None:
+    """A process may be started without standard streams (`>&-`); its first sockets would then take their place."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it is the lowest free number: this one
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
+            setattr(sys, name, stream)
+
+
+def _code_of(end: SystemExit) -> int:
+    if end.code is None:
+        return DONE
+    if isinstance(end.code, int):
+        return end.code & 0xFF
+    click.echo(end.code, err=True)
+    return BUG
 
 
 def execute(arguments: Sequence[str]) -> int:
@@ -94,8 +126,14 @@ def execute(arguments: Sequence[str]) -> int:
         return end.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
-        return _reader_has_gone()
+    except BrokenPipeError:  # as in `guthi nodes | head -1`: the reader has what it wants
+        _write_no_more()
+        return DONE
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _write_no_more()
+        return _complain(f"cannot write: {error.strerror}; make room, or write elsewhere")
     except click.ClickException as error:
         return _complain(_usage(error))
     except GuthiError as error:
@@ -112,12 +150,11 @@ def _complain(message: str) -> int:
     """Say it in one line, whatever the message holds."""
     if os.environ.get("GUTHI_DEBUG", "0") not in ("", "0"):
         traceback.print_exc()
-    click.echo(f"guthi: error: {' '.join(message.split())}", err=True)
+    with suppress(OSError):  # standard error may be what is full
+        click.echo(f"guthi: error: {' '.join(message.split())}", err=True)
     return MENDABLE
 
 
-def _reader_has_gone() -> int:
-    """As in `guthi nodes | head -1`: the reader has what it wants."""
+def _write_no_more() -> None:
     # Python flushes standard output once more at its end, and would complain.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return DONE

@@ -69,7 +69,7 @@ class NodeConfig:
             reachable = address.port != 0 and not address.is_wildcard
             require(reachable, f"nobody can be reached at {address}; name a host and its port")
         require(len(set(self.plugins)) == len(self.plugins), "plugins names one twice; name each once")
-        main = not self.main or re.fullmatch(r"[\w.]+:\w+", self.main)
+        main = not self.main or re.fullmatch(r"\w+(\.\w+)*:\w+", self.main)
         require(bool(main), f'main = {shown(self.main)}: write "module:function"')
 
 
@@ -136,6 +136,8 @@ class TransportConfig:
             self.max_message > 0 and self.receive_buffer > 0,
             "max_message and receive_buffer must be more than 0",
         )
+        # The system takes it as a C int.
+        require(self.receive_buffer < 1 << 31, "receive_buffer must be less than 2 GiB")
 
 
 @dataclass(frozen=True, slots=True)

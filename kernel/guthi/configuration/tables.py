@@ -80,7 +80,10 @@ def _quantity(value: object, units: Mapping[str, float], default_unit: str) -> f
         if match is None or (match[2] or default_unit) not in units:
             raise ValueError
         value = float(match[1]) * units[match[2] or default_unit]
-    number = _number(value)
+    try:
+        number = _number(value)
+    except OverflowError:  # TOML's whole numbers have no end
+        raise ValueError from None
     if not math.isfinite(number) or number < 0:
         raise ValueError
     return number

@@ -1,34 +1,24 @@
-"""`guthi demo mandelbrot`: which picture is asked for, and how nodes on this machine are started to compute it."""
+"""`guthi demo mandelbrot`: which picture is asked for, and what the user gets of it."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.resources import as_file, files
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-import guthi
-from guthi.api import Address
-from guthi.configuration.cluster import Cluster
-from guthi.configuration.config import Config
 from guthi.errors import UsageError
-from guthi.launcher import Launcher
+from guthi.runner import run_loop, until_asked_to_end
 from guthi_mandelbrot.kernel import EscapeTimes, Region, View
 from guthi_mandelbrot.picture import check_output, colours, write_png
-from guthi_mandelbrot.plugin import FUNCTION, Share, render_distributed
 from guthi_mandelbrot.report import Report
-from guthi_rpc import RPC, Rpc
+from guthi_mandelbrot.staging import Order, compute
 
-__all__ = ["NAMED_REGIONS", "Order", "demo"]
+__all__ = ["NAMED_REGIONS", "STOPPED", "demo"]
 
 NAMED_REGIONS: Final = {
     "elephant": Region.around(0.2925, 0.0149, 0.02),
@@ -38,17 +28,7 @@ NAMED_REGIONS: Final = {
     "spiral": Region.around(-0.7615, -0.0848, 0.0012),
     "star": Region.around(-0.1011, 0.9563, 0.012),
 }
-_READY_TIMEOUT_S: Final = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What one run of the demo is to compute, and with how much."""
-
-    view: View
-    nodes: int
-    bands: int
-    baseline: bool
+STOPPED: Final = 130  # the exit code of a program that Ctrl-C, or SIGTERM, has ended before its time
 
 
 def _size(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
@@ -124,11 +104,17 @@ def demo(
       guthi demo mandelbrot --region seahorse --nodes 2 --output seahorse.png
     """
     view = _view(region, size, iterations)
-    try:
-        times, report = asyncio.run(_compute(Order(view, nodes, bands, baseline), output))
-    except KeyboardInterrupt:
+    finished: list[tuple[EscapeTimes, Report]] = []
+
+    async def work() -> None:
+        finished.append(await compute(Order(view, nodes, bands, baseline), output))
+
+    with suppress(KeyboardInterrupt):  # Windows, or before the loop hears signals
+        run_loop(until_asked_to_end(work()))
+    if not finished:
         click.echo("stopped before the picture was complete", err=True)
-        raise SystemExit(130) from None
+        raise SystemExit(STOPPED)
+    [(times, report)] = finished
     write_png(colours(times), output)
     if as_json:
         click.echo(json.dumps(report.as_json()))
@@ -143,47 +129,3 @@ def _view(region: Region, size: tuple[int, int], iterations: int) -> View:
         return View(region.widened_to(width / height), width, height, iterations)
     except UsageError as error:
         raise click.BadParameter(str(error), param_hint="'--size', '--iterations' and '--region'") from error
-
-
-async def _compute(order: Order, output: Path) -> tuple[EscapeTimes, Report]:
-    """Start the nodes, join them as a client, compute; whatever happens, no process is left."""
-    with as_file(files(__package__) / "cluster.toml") as file:
-        cluster = Cluster.from_toml(file).scaled(order.nodes)
-        first = cluster.nodes[0].node.name
-        async with Launcher() as launcher:
-            await launcher.start(cluster)
-            entry = launcher.processes[first].address
-            assert entry is not None  # it has started, so it has said where it listens
-            async with guthi.Node(_client_config(entry)) as node:
-                rpc = node.require(RPC)
-                await rpc.available(FUNCTION, nodes=order.nodes, timeout=_READY_TIMEOUT_S)
-                baseline_s = await _baseline_s(rpc, order, first) if order.baseline else None
-                times, shares, wall_s = await _timed(rpc, order, f"{order.nodes} nodes")
-    return times, Report(output, shares, wall_s, baseline_s)
-
-
-def _client_config(entry: Address) -> Config:
-    """A node that gives work to the others and gets none; these keys go before the environment's, the key does not."""
-    node = {"name": "demo", "role": "client", "listen": "127.0.0.1:0", "join": [str(entry)], "plugins": ["rpc"]}
-    return Config.from_mapping({}, "guthi demo mandelbrot", node=node)
-
-
-async def _baseline_s(rpc: Rpc, order: Order, name: str) -> float:
-    """The seconds that the node of that name takes alone, over the same network and in the same bands."""
-    _, _, wall_s = await _timed(rpc, order, "one node alone", on=[name])
-    return wall_s
-
-
-async def _timed(
-    rpc: Rpc, order: Order, title: str, on: Sequence[str] | None = None
-) -> tuple[EscapeTimes, tuple[Share, ...], float]:
-    """The picture, the shares and the seconds; a progress bar is drawn where standard error is a terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=min(order.bands, order.view.height))
-        start = time.perf_counter()
-        times, shares = await render_distributed(
-            rpc, order.view, order.bands, on=on, progress=lambda _: progress.advance(task)
-        )
-        return times, shares, time.perf_counter() - start

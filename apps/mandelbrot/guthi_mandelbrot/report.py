@@ -1,9 +1,9 @@
-"""What the demo tells about a run: who computed how much, how long it took, and what the network gained."""
+"""What the demo tells about a run: who computed how much, who died, how long it took, and what the network gained."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,17 @@ __all__ = ["Report"]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A finished picture: `wall_s` by all nodes, `baseline_s` by one node alone (None: not measured)."""
+    """A finished picture: `wall_s` by all nodes, `baseline_s` by one node alone (None: not measured).
+
+    `shares` has one entry a node that was started, also where it did nothing; `lost` says of those that died how, as in
+    "was killed by SIGKILL".
+    """
 
     output: Path
     shares: Sequence[Share]
     wall_s: float
     baseline_s: float | None
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def speed_up(self) -> float | None:
@@ -31,10 +36,12 @@ class Report:
         return None if self.baseline_s is None else self.baseline_s / self.wall_s
 
     def as_json(self) -> dict[str, Any]:
-        """The same facts under fixed names, for scripts."""
+        """The same facts under fixed names, for scripts; `lost` is null for a node that lived to the end."""
         return {
             "output": str(self.output),
-            "nodes": [asdict(share) | {"share": self._part(share)} for share in self.shares],
+            "nodes": [
+                asdict(share) | {"share": self._part(share), "lost": self.lost.get(share.node)} for share in self.shares
+            ],
             "wall_s": self.wall_s,
             "baseline_s": self.baseline_s,
             "speed_up": self.speed_up,
@@ -49,15 +56,19 @@ class Report:
     def _table(self, *, plain: bool) -> Table:
         table = Table(box=None if plain else box.ROUNDED, header_style="bold")
         table.add_column("node", no_wrap=True)
-        for heading in ("bands", "share", "busy"):
+        for heading in ("bands", "share", "seconds busy"):
             table.add_column(heading, justify="right", no_wrap=True)
+        if self.lost:
+            table.add_column("lost", no_wrap=True)
         for share in self.shares:
-            table.add_row(share.node, str(share.bands), f"{self._part(share):.1%}", f"{share.busy_s:.2f} s")
+            cells = [share.node, str(share.bands), f"{self._part(share):.1%}", f"{share.busy_s:.2f}"]
+            table.add_row(*cells, *([self.lost.get(share.node, "")] if self.lost else []))
         return table
 
     def _summary(self) -> list[str]:
-        nodes = f"{len(self.shares)} node" + ("s" if len(self.shares) != 1 else "")
-        lines = [f"{nodes}: {self.wall_s:.2f} s"]
+        started = len(self.shares)
+        count = f"{started - len(self.lost)} of {started}" if self.lost else f"{started}"
+        lines = [f"{count} node{'s' if started != 1 else ''}: {self.wall_s:.2f} s"]
         if self.baseline_s is not None:
             lines.append(f"one node alone: {self.baseline_s:.2f} s, so {self.speed_up:.2f} times faster")
         return [*lines, f"picture: {self.output}"]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
 import tomllib
 from collections.abc import Callable
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +16,11 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from guthi.configuration.cluster import Cluster
 from guthi_mandelbrot import EscapeTimes, Region, Share, View, colours, demo, render
-from guthi_mandelbrot.demo import NAMED_REGIONS, Order
+from guthi_mandelbrot.demo import NAMED_REGIONS
 from guthi_mandelbrot.report import Report
+from guthi_mandelbrot.staging import Order
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def orders(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
         times = render(order.view)
         return times, Report(output, (Share("alice", order.bands, order.view.height, 0.5),), 1.0, 2.0)
 
-    monkeypatch.setattr(demo, "_compute", compute)
+    monkeypatch.setattr(demo, "compute", compute)
     return given
 
 
@@ -92,11 +97,24 @@ def test_control_c_ends_with_130(run: Callable[..., Result], monkeypatch: pytest
     async def interrupted(order: Order, output: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "_compute", interrupted)
+    monkeypatch.setattr(demo, "compute", interrupted)
     result = run()
     assert result.exit_code == 130
     assert "stopped before the picture was complete" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends a process there")
+def test_a_request_to_end_that_comes_too_late_wastes_no_picture(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def complete(order: Order, output: Path) -> tuple[EscapeTimes, Report]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return render(order.view), Report(output, (Share("alice", 1, 30, 0.5),), 1.0, None)
+
+    monkeypatch.setattr(demo, "compute", complete)
+    assert run().exit_code == 0
+    assert (tmp_path / "mandelbrot.png").exists()
 
 
 @pytest.mark.parametrize("name", sorted(NAMED_REGIONS))
@@ -109,3 +127,9 @@ def test_the_cluster_file_has_the_four_nodes() -> None:
     cluster = tomllib.loads(files("guthi_mandelbrot").joinpath("cluster.toml").read_text())
     assert [node["name"] for node in cluster["cluster"]["nodes"]] == ["alice", "bob", "carol", "dave"]
     assert cluster["node"]["plugins"] == ["rpc", "mandelbrot"]
+
+
+def test_a_lost_node_costs_seconds() -> None:
+    with as_file(files("guthi_mandelbrot") / "cluster.toml") as file:
+        cluster = Cluster.from_toml(file, environment={})
+    assert {node.transport.timeout for node in cluster.nodes} == {2.0}

@@ -25,9 +25,9 @@ def printed(report: Report, *, terminal: bool) -> str:
 def test_into_a_pipe_it_is_plain_aligned_text() -> None:
     lines = [line.rstrip() for line in printed(REPORT, terminal=False).splitlines()]
     assert lines == [
-        " node   bands  share    busy",
-        " alice     40  75.0%  1.50 s",
-        " bob       24  25.0%  1.25 s",
+        " node   bands  share  seconds busy",
+        " alice     40  75.0%          1.50",
+        " bob       24  25.0%          1.25",
         "2 nodes: 2.00 s",
         "one node alone: 3.50 s, so 1.75 times faster",
         "picture: out/mandelbrot.png",
@@ -48,6 +48,20 @@ def test_without_a_baseline_no_speed_up_is_claimed() -> None:
     assert "faster" not in text
 
 
+def test_a_node_that_died_is_named_with_what_it_did_before() -> None:
+    shares = (*SHARES, Share("carol"))
+    report = Report(Path("a.png"), shares, 2.0, 3.5, {"bob": "was killed by SIGKILL"})
+    lines = [line.rstrip() for line in printed(report, terminal=False).splitlines()]
+    assert lines[:5] == [
+        " node   bands  share  seconds busy  lost",
+        " alice     40  75.0%          1.50",
+        " bob       24  25.0%          1.25  was killed by SIGKILL",
+        " carol      0   0.0%          0.00",
+        "2 of 3 nodes: 2.00 s",
+    ]
+    assert [node["lost"] for node in report.as_json()["nodes"]] == [None, "was killed by SIGKILL", None]
+
+
 def test_a_long_path_stays_on_one_line() -> None:
     path = Path("/" + "very-long-folder-name/" * 20 + "a.png")
     assert str(path) in printed(Report(path, SHARES, 1.0, 1.0), terminal=False).splitlines()[-1]
@@ -56,6 +70,6 @@ def test_a_long_path_stays_on_one_line() -> None:
 def test_json_has_the_same_facts() -> None:
     facts = json.loads(json.dumps(REPORT.as_json()))
     assert facts["output"] == "out/mandelbrot.png"
-    assert facts["nodes"][0] == {"node": "alice", "bands": 40, "rows": 75, "busy_s": 1.5, "share": 0.75}
+    assert facts["nodes"][0] == {"node": "alice", "bands": 40, "rows": 75, "busy_s": 1.5, "share": 0.75, "lost": None}
     assert facts["speed_up"] == pytest.approx(1.75)
     assert (facts["wall_s"], facts["baseline_s"]) == (2.0, 3.5)

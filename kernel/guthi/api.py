@@ -75,6 +75,13 @@ class Address(NamedTuple):
         except ValueError:
             return False
 
+    @property
+    def from_here(self) -> Address:
+        """Where this machine itself reaches a port that is bound to this address: for a wildcard, loopback."""
+        if not self.is_wildcard:
+            return self
+        return Address("::1" if ":" in self.host else "127.0.0.1", self.port)
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 

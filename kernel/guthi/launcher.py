@@ -227,7 +227,7 @@ class Launcher:
         _refuse_collisions(cluster.nodes)
         first, *others = cluster.nodes
         leader = await self.start_node(first)
-        entry = _reachable(await leader.wait_ready(self._ready_timeout_s))
+        entry = (await leader.wait_ready(self._ready_timeout_s)).from_here
         try:
             async with asyncio.TaskGroup() as group:
                 for config in others:
@@ -300,13 +300,6 @@ def _ready_address(line: str) -> Address | None:
     except (ValueError, TypeError, LookupError, AttributeError, ConfigError, RecursionError):
         pass
     return None
-
-
-def _reachable(address: Address) -> Address:
-    """An address to which datagrams can be sent from this machine."""
-    if not address.is_wildcard:
-        return address
-    return Address("::1" if ":" in address.host else "127.0.0.1", address.port)
 
 
 def _refuse_collisions(nodes: Sequence[Config]) -> None:

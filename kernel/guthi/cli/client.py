@@ -73,9 +73,7 @@ def client_config(
 
 def _entrances(config: Config) -> tuple[Address, ...]:
     """The node that a file describes, if its port is known, and those that it joins."""
-    own = config.node.listen
-    if own.is_wildcard:
-        own = Address("::1" if ":" in own.host else "127.0.0.1", own.port)
+    own = config.node.listen.from_here
     return (*([own] if own.port != 0 else []), *config.node.join)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 
 import click
@@ -68,10 +67,8 @@ class _Show:
     async def end_of(self, child: NodeProcess) -> None:
         """Wait until one node ends, and tell how."""
         await child.wait()
-        status = child.returncode or 0
-        self.failures += status != 0
-        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"has ended with exit code {status}"
-        click.echo(f"guthi: node {child.name} {how}; the others go on", err=True)
+        self.failures += child.returncode != 0
+        click.echo(f"guthi: node {child.name} {child.fate}; the others go on", err=True)
 
 
 async def _run(cluster: Cluster, show: _Show) -> None:

@@ -94,8 +94,8 @@ FINGERPRINT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
-    """The sender introduces itself to an address and wants a Welcome; `more` is what it says of others."""
+class _Introduction:
+    """A message that begins with its sender's own record; `more` is what it says of others."""
 
     record: Member
     more: tuple[Member, ...] = ()
@@ -105,16 +105,16 @@ class Hello:
         return (self.record, *self.more)
 
 
-@dataclass(frozen=True, slots=True)
-class Welcome:
-    """The answer to a Hello; `more` is what the sender says of others, or of the one who said hello."""
+class Hello(_Introduction):
+    """The sender introduces itself to an address and wants a Welcome."""
 
-    record: Member
-    more: tuple[Member, ...] = ()
+    __slots__ = ()
 
-    @property
-    def records(self) -> tuple[Member, ...]:
-        return (self.record, *self.more)
+
+class Welcome(_Introduction):
+    """The answer to a Hello; it may also tell the one who said hello what is known of it."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from guthi.errors import RemoteError
 from guthi.values.faults import exception_state, rebuilt_exception
+from guthi_rpc.questions import Answer
 
 __all__ = ["Attempt", "attempt", "attempt_in_worker", "contained"]
 
@@ -52,10 +53,10 @@ class Attempt:
     value: Any = None
     failure: Exception | Failure | None = None
 
-    def answer(self) -> tuple[Any, float]:
+    def answer(self) -> Answer:
         """The value and the seconds; raises what the function raised."""
         if self.failure is None:
-            return self.value, self.seconds
+            return Answer(self.value, self.seconds)
         raise self.failure.revived() if isinstance(self.failure, Failure) else self.failure
 
 

@@ -113,6 +113,11 @@ class Directory:
         """True if the node has said what it has."""
         return node in self._announced
 
+    def life(self, node: NodeId) -> bytes:
+        """The life in which the node announced itself; empty if it has not, or is gone."""
+        announcement = self._announced.get(node)
+        return announcement.life if announcement is not None else b""
+
     def has(self, node: NodeId, name: str) -> bool:
         """True if the node has a function of that name."""
         return node in self._providers.get(name, ())

@@ -1,14 +1,19 @@
 """Decides which provider a call goes to: an idle one, this node first, then one in its zone; else the least loaded.
 
-Load is what this node has outstanding with a provider, by the number of its workers. Among equals each node has an
-order of its own, by the distance of the ids (their exclusive or, as in Kademlia): the choice can be repeated, and yet
-many callers who know nothing of one another spread over all providers.
+Load is what this node has outstanding with a provider, and what the provider had in hand for others when it last
+answered, by the number of its workers. Among equals each node has an order of its own, by the distance of the ids
+(their exclusive or, as in Kademlia): the choice can be repeated, and yet many callers who know nothing of one another
+spread over all providers.
+
+Calls that belong together go by rendezvous hashing (Thaler and Ravishankar 1998): every caller ranks the providers in
+the same way, and when one comes or goes only the calls move that were, or now are, its own.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from hashlib import blake2b
 
 from guthi.api import NodeId
 from guthi.membership.members import Member, MemberState
@@ -16,11 +21,14 @@ from guthi_rpc.directory import Directory
 
 __all__ = ["Dispatch"]
 
+REPORT_LIFE_S = 1.0  # what a provider had in hand for others that long ago says nothing of now
+
 
 class Dispatch:
     """The choices of one node.
 
-    `member` looks a member up; `running` says how many calls this node itself is running, for whomever.
+    `member` looks a member up; `running` says how many calls this node itself is running, for whomever; `clock` gives
+    loop time.
     """
 
     def __init__(
@@ -29,16 +37,24 @@ class Dispatch:
         directory: Directory,
         member: Callable[[NodeId], Member | None],
         running: Callable[[], int],
+        clock: Callable[[], float],
     ) -> None:
         self._id, self._zone = me.id, me.zone
-        self._directory, self._member, self._running = directory, member, running
+        self._directory, self._member, self._running, self._clock = directory, member, running, clock
         self._outstanding: Counter[NodeId] = Counter()
+        self._others: dict[NodeId, tuple[int, float]] = {}  # calls that a node had for others, and when it said so
         self._usable: dict[str, list[NodeId]] = {}  # what `usable` found, until something changes
 
-    def choose(self, name: str) -> NodeId | None:
-        """The provider to ask; where all are suspected, one of these has to try. None if there is none."""
+    def choose(self, name: str, refused: Container[NodeId] = ()) -> NodeId | None:
+        """The provider to ask; where all are suspected, one of these has to try. None if there is none.
+
+        `refused` are not asked, unless there are no others.
+        """
         least: tuple[float, NodeId] | None = None
-        for node in self.usable(name) or self._directory.providers(name):
+        candidates = self.usable(name) or self._directory.providers(name)
+        if refused:
+            candidates = [node for node in candidates if node not in refused] or candidates
+        for node in candidates:
             load = self._load(node)
             if not load:
                 return node
@@ -54,9 +70,20 @@ class Dispatch:
             found = self._usable[name] = sorted(filter(self._is_alive, providers), key=self._distance)
         return found
 
+    def everybody(self, name: str) -> list[NodeId]:
+        """The providers, those that are suspected included, sorted."""
+        return self._directory.providers(name)
+
+    def ranked(self, name: str, place: str) -> list[NodeId]:
+        """The providers in the order that belongs to `place`, which is the same at every caller."""
+        nodes = self.usable(name) or self._directory.providers(name)
+        return sorted(nodes, key=lambda node: blake2b(node, key=blake2b(place.encode()).digest()).digest())
+
     def changed(self) -> None:
         """The providers or the members are not what they were."""
         self._usable.clear()
+        for node in [node for node in self._others if self._member(node) is None]:
+            del self._others[node]
 
     def began(self, node: NodeId) -> None:
         """A call went to the node."""
@@ -68,6 +95,14 @@ class Dispatch:
         if not self._outstanding[node]:
             del self._outstanding[node]
 
+    def reported(self, node: NodeId, running: int) -> None:
+        """A node said how many calls it has in hand, the one that it just answered not counted."""
+        others = running - self._outstanding.get(node, 0)
+        if others > 0:
+            self._others[node] = others, self._clock()
+        elif self._others:
+            self._others.pop(node, None)
+
     @property
     def outstanding(self) -> int:
         """How many calls are not over."""
@@ -77,6 +112,9 @@ class Dispatch:
         load = self._outstanding.get(node, 0)
         if node == self._id:
             load = max(load, self._running())
+        elif (report := self._others.get(node)) is not None:
+            others, at = report
+            load += others if self._clock() - at < REPORT_LIFE_S else 0
         return load / self._directory.workers(node) if load else 0.0
 
     def _is_alive(self, node: NodeId) -> bool:

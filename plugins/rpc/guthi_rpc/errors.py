@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from guthi.errors import GuthiError, UsageError
 
-__all__ = ["NoProvider", "UnknownFunction", "WorkerDied"]
+__all__ = [
+    "TRAVELLING",
+    "NoProvider",
+    "NotComputed",
+    "OutcomeUnknown",
+    "Overloaded",
+    "PartialResult",
+    "UnknownFunction",
+    "WorkerDied",
+]
 
 
 class UnknownFunction(UsageError, LookupError):
@@ -17,3 +26,31 @@ class NoProvider(GuthiError):
 
 class WorkerDied(GuthiError):
     """The process that ran a function died under it."""
+
+
+class Overloaded(GuthiError):
+    """Every node that could be asked has its queue full; the function has not run."""
+
+
+class OutcomeUnknown(GuthiError):
+    """The node that ran a call with a key was lost before it had told of the result: it may have had its effect."""
+
+
+class PartialResult(GuthiError):
+    """Fewer nodes answered than was asked for; `gathered` tells who did, and what became of the others."""
+
+    def __init__(self, message: str, gathered: object = None) -> None:
+        super().__init__(message)
+        self.gathered = gathered
+
+
+class NotComputed(Exception):
+    """Inside rpc: the node, not the function, is to blame for `reason`; `was_begun` where the function may have run."""
+
+    def __init__(self, reason: GuthiError, *, was_begun: bool) -> None:
+        super().__init__(str(reason))
+        self.reason, self.was_begun = reason, was_begun
+
+
+TRAVELLING = (NoProvider, OutcomeUnknown, Overloaded, UnknownFunction, WorkerDied)
+"""Errors that keep their class on their way to another node."""

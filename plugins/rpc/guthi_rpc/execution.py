@@ -9,18 +9,17 @@ from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeAlias
+from typing import Any
 
 from guthi.api import Host
 from guthi.errors import NodeClosed
 from guthi_rpc.attempts import Attempt, attempt, attempt_in_worker, contained
+from guthi_rpc.context import Context
 from guthi_rpc.errors import WorkerDied
 from guthi_rpc.functions import Function, Run
+from guthi_rpc.questions import Answer
 
-__all__ = ["Answer", "Execution"]
-
-Answer: TypeAlias = tuple[Any, float]
-"""What a function returned, and how many seconds it ran; the time that it waited for a worker is not counted."""
+__all__ = ["Execution"]
 
 GRACE_S = 2.0  # how long a worker process may take to end when it is told to
 
@@ -32,15 +31,22 @@ class Execution:
     turn in a process, and not in the pool: when a worker dies, all that the pool holds fails, begun or not.
     """
 
-    def __init__(self, host: Host, node: str, threads: int, processes: int) -> None:
+    def __init__(self, host: Host, node: str, threads: int, processes: int, queue: int) -> None:
         self.running = 0
         self._host, self._node = host, node
         self._threads, self._processes = threads, processes
         self._pools: dict[Run, Executor] = {}
         self._turns = asyncio.Semaphore(processes)
+        self._queue = queue
         self.is_closed = False
 
-    def run(self, function: Function, arguments: Sequence[Any], named: Mapping[str, Any]) -> Answer | Awaitable[Answer]:
+    def is_full(self, style: Run) -> bool:
+        """Whether a further call of that style has to be refused."""
+        return self.running >= self._queue
+
+    def run(
+        self, function: Function, arguments: Sequence[Any], named: Mapping[str, Any], context: Context
+    ) -> Answer | Awaitable[Answer]:
         """The answer, or something that gives it; raises what the function raises. Not after `close`."""
         assert not self.is_closed
         style, call = function.description.run, partial(function.call, *arguments, **named)
@@ -55,7 +61,7 @@ class Execution:
             value = call()
         except BaseException as error:  # noqa: BLE001 - as in `attempt`
             raise contained(error)  # noqa: B904 - it is the same error, or has it as its cause
-        return self._in_task(lambda: value) if isinstance(value, Awaitable) else (value, clock() - started_at)
+        return self._in_task(lambda: value) if isinstance(value, Awaitable) else Answer(value, clock() - started_at)
 
     async def _in_task(self, call: Callable[[], Awaitable[Any]]) -> Answer:
         clock = asyncio.get_running_loop().time
@@ -69,7 +75,7 @@ class Execution:
             raise contained(error)  # noqa: B904 - as above
         finally:
             self.running -= 1
-        return value, clock() - started_at
+        return Answer(value, clock() - started_at)
 
     async def _in_thread(self, call: Callable[[], Any]) -> Answer:
         loop = asyncio.get_running_loop()

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from guthi.api import NodeId
-from guthi_rpc.errors import NoProvider
-from guthi_rpc.execution import Answer
+from guthi_rpc.errors import NoProvider, NotComputed
 from guthi_rpc.items import Item, Items
+from guthi_rpc.questions import Answer
 
-__all__ = ["MapResult", "MapRun", "NotComputed"]
+__all__ = ["MapResult", "MapRun"]
 
 PATIENCE_S = 10.0  # how long a map waits for a provider when it has lost all
 RETRY_S = 1.0  # how soon it turns again to a node that it lost: it may have been restarted before anybody missed it
@@ -45,14 +45,6 @@ class MapResult:
     def __iter__(self) -> Iterator[Any]:
         yield self.item
         yield self.value
-
-
-class NotComputed(Exception):
-    """What `call` raises when the node, not the function, is to blame: it is gone, or has the function no more."""
-
-    def __init__(self, reason: Exception) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
 
 
 Call: TypeAlias = Callable[[NodeId, Any], Coroutine[Any, Any, Answer]]

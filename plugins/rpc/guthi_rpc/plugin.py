@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import ClassVar
 
 import guthi
-from guthi_rpc.directory import MAX_WORKERS
 from guthi_rpc.service import RPC, Rpc
+from guthi_rpc.settings import RpcConfig
 
 __all__ = ["RpcPlugin"]
-
-
-@dataclass(frozen=True)
-class RpcConfig:
-    """The table [plugins.rpc]: how many functions run at a time in threads and in processes; 0: one a core."""
-
-    threads: int = 0
-    processes: int = 0
-
-    def __post_init__(self) -> None:
-        for key in ("threads", "processes"):
-            if not 0 <= getattr(self, key) <= MAX_WORKERS:
-                raise ValueError(f"{key} must be from 0 (one a core) to {MAX_WORKERS}")
 
 
 class RpcPlugin(guthi.Plugin):
@@ -39,7 +25,7 @@ class RpcPlugin(guthi.Plugin):
 
     async def run(self, stack: AsyncExitStack) -> None:
         """Provide the service."""
-        self._rpc = Rpc(self.node, self.config.threads, self.config.processes)
+        self._rpc = Rpc(self.node, self.config)
         self.node.provide(RPC, self._rpc)
         stack.callback(self._rpc.close)
 

@@ -1,85 +1,80 @@
-"""The service `RPC`: what an app does with the global function store.
-
-On `rpc.call` a node sends `[name, arguments, named arguments]`. The answer is `[value, seconds]`, or null where the
-node does not have the function, or not any more; an exception is always the function's own.
-"""
+"""The service `RPC`: what an app does with the global function store."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from guthi import (
-    DeadlineExceeded,
-    GuthiError,
-    Incoming,
-    MalformedMessage,
-    Member,
-    NodeId,
-    NotEncodable,
-    PeerLost,
-    Role,
-    Service,
-    UsageError,
-)
+from guthi import DeadlineExceeded, Member, NodeId, Role, Service, UsageError
+from guthi_rpc import errors
 from guthi_rpc.announcing import Announcer
+from guthi_rpc.asking import CALL, Asking
+from guthi_rpc.calling import Calling
+from guthi_rpc.calls import CAST, Calls
+from guthi_rpc.checkpoints import Checkpoints
+from guthi_rpc.context import CallId
 from guthi_rpc.directory import MAX_FUNCTIONS, Directory
 from guthi_rpc.dispatch import Dispatch
-from guthi_rpc.errors import NoProvider, UnknownFunction, WorkerDied
-from guthi_rpc.execution import Answer, Execution
+from guthi_rpc.execution import Execution
+from guthi_rpc.finding import Finder, listed
 from guthi_rpc.functions import Function, Run, describe_function
-from guthi_rpc.mapping import PATIENCE_S, MapResult, MapRun, NotComputed
+from guthi_rpc.gathering import Gathered
+from guthi_rpc.handles import Call
+from guthi_rpc.listing import FunctionInfo, list_functions
+from guthi_rpc.mapping import PATIENCE_S, MapResult, MapRun
+from guthi_rpc.once import Once
+from guthi_rpc.options import DEFAULT, Options, Where
+from guthi_rpc.outcomes import Outcomes
+from guthi_rpc.questions import Answer
+from guthi_rpc.serving import Serving
 
 if TYPE_CHECKING:
     from guthi import Node
+    from guthi_rpc.settings import RpcConfig
 
-__all__ = ["RPC", "FunctionInfo", "Rpc"]
-
-TOPIC = "rpc.call"
-INTRODUCTION_TIMEOUT_S = 5.0  # how long a call waits for nodes that have not said yet what they have
-LOOKUP_GRACE_S = 0.5  # how long it waits when all have, in case the announcement of a new function is on its way
+__all__ = ["RPC", "Rpc"]
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
-Where: TypeAlias = str | NodeId | Member
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionInfo:
-    """A function of the store, as `functions` lists it; `providers` are names of nodes."""
-
-    name: str
-    signature: str
-    doc: str
-    run: Run
-    providers: tuple[str, ...]
 
 
 class Rpc:
     """Functions that span the network; one instance a node, got by `node.require(RPC)`."""
 
-    def __init__(self, node: Node, threads: int, processes: int) -> None:
-        workers = threads or os.cpu_count() or 1
+    def __init__(self, node: Node, config: RpcConfig) -> None:
+        workers = config.threads or os.cpu_count() or 1
+        clock = asyncio.get_running_loop().time
         self._node = node
-        self._functions: dict[str, Function] = {}
         self._change = asyncio.Event()
-        self._execution = Execution(node.host, node.name, workers, processes or os.cpu_count() or 1)
+        self._execution = Execution(
+            node.host, node.name, workers, config.processes or os.cpu_count() or 1, config.queue
+        )
         self._directory = Directory(self.notice)
         self._dispatch = Dispatch(
-            node.me, self._directory, node.network.membership.get, lambda: self._execution.running
+            node.me, self._directory, node.network.membership.get, lambda: self._execution.running, clock
         )
         self._announcer = Announcer(node, self._directory, workers)
-        for error in (NoProvider, UnknownFunction, WorkerDied):
+        self._finder = Finder(node, self._directory, self._announcer, self._next_change)
+        self._asking = Asking(node, self._dispatch)
+        self._checkpoints = Checkpoints(node, self._keeper, config.checkpoint_interval)
+        self._calling = Calling(
+            self._asking, self._dispatch, self._finder, lambda number: self._checkpoints.state((node.id, number))
+        )
+        outcomes = Outcomes(clock, config.retention, config.max_keys, config.max_key_results)
+        once = Once(node, self._directory, outcomes, self._dispatch.ranked, lambda n, q: self._asking.ask(n, q, None))
+        self._serving = Serving(self._execution, once, self._checkpoints)
+        self._calls = Calls(node, self._calling, self._asking, self._dispatch, self._finder, self._checkpoints, DEFAULT)
+        for error in errors.TRAVELLING:
             node.codec.register(error, f"rpc.{error.__name__}")
-        node.handle(TOPIC, self._serve)
+        node.handle(CALL, self._serving.called)
+        node.handle(CAST, self._serving.cast)
 
     def close(self) -> None:
         """Serve nothing more."""
         self._execution.close()
+        self._checkpoints.close()
 
     # ---- the store
 
@@ -128,17 +123,16 @@ class Rpc:
     def unregister(self, name: str) -> None:
         """Take a function of this node out of the store; raises UnknownFunction."""
         if self._functions.pop(name, None) is None:
-            raise UnknownFunction(f"this node has no function {name!r}; it has: {_listed(self._functions)}")
+            raise errors.UnknownFunction(f"this node has no function {name!r}; it has: {listed(self._functions)}")
         self._announcer.unregistered(name)
 
+    @property
+    def _functions(self) -> dict[str, Function]:
+        return self._serving.functions
+
     def functions(self) -> list[FunctionInfo]:
-        """All functions that any node has, sorted by name; where providers differ in signature, one entry for each."""
-        infos: dict[tuple[str, str, str, Run], list[str]] = {}
-        for name in self._directory.names():
-            for node, each in self._directory.descriptions(name):
-                key = (each.name, each.signature, each.doc, each.run)
-                infos.setdefault(key, []).append(self._node.network.name_of(node))
-        return [FunctionInfo(*key, providers=tuple(sorted(names))) for key, names in infos.items()]
+        """All functions that any node has, sorted by name; where providers differ, one entry for each."""
+        return list_functions(self._directory, self._node.network.name_of)
 
     async def available(self, name: str, *, nodes: int = 1, timeout: float | None = None) -> None:
         """Wait until that many nodes have a function; raises DeadlineExceeded after `timeout` seconds."""
@@ -152,21 +146,59 @@ class Rpc:
 
     # ---- calls
 
+    def options(
+        self,
+        *,
+        on: Where | None = None,
+        timeout: float | None = None,
+        idempotent: bool = False,
+        key: str | None = None,
+        affinity: str | None = None,
+        priority: int = 0,
+    ) -> Calls:
+        """The calls below with all that a caller may ask for (see Options): `rpc.options(key="x").call("pay", 7)`."""
+        return self._calls.having(Options(on, timeout, idempotent, key, affinity, priority))
+
     async def call(
         self, name: str, /, *arguments: Any, on: Where | None = None, timeout: float | None = None, **named: Any
     ) -> Any:
         """Call a function by name, wherever it is, and return its value.
 
         `on` chooses the node. Without it an idle provider is asked, this node first, then one in this node's zone;
-        if none is idle, the least loaded. `timeout` is in seconds. The function runs once at most. Raises what it
-        raised, with the remote traceback in a note; UnknownFunction, UnknownMember, DeadlineExceeded, PeerLost,
-        NotEncodable.
+        if none is idle, the least loaded. `timeout` is in seconds; within a function that is itself being called, its
+        deadline holds too. The function runs once at most. Raises what it raised, with the remote traceback in a note;
+        UnknownFunction, UnknownMember, DeadlineExceeded, PeerLost, Overloaded, NotEncodable.
         """
-        node = self._dispatch.choose(name) if on is None else self._holder(name, on)
-        if node is None:
-            node, timeout = await self._search(name, on, timeout)
-        value, _ = await self._ask(node, name, arguments, named, timeout)
-        return value
+        calls = self._calls if on is None and timeout is None else self.options(on=on, timeout=timeout)
+        return await calls.call(name, *arguments, **named)
+
+    async def cast(self, name: str, /, *arguments: Any, on: Where | None = None, **named: Any) -> None:
+        """Have a function called, and do not wait for what comes of it; its failure is logged where it runs."""
+        await self.options(on=on).cast(name, *arguments, **named)
+
+    def submit(
+        self, name: str, /, *arguments: Any, on: Where | None = None, timeout: float | None = None, **named: Any
+    ) -> Call:
+        """Begin a call and go on: `await` what is returned for its value."""
+        return self.options(on=on, timeout=timeout).submit(name, *arguments, **named)
+
+    async def gather(
+        self,
+        name: str,
+        /,
+        *arguments: Any,
+        on: Sequence[Where] | None = None,
+        mode: str = "all",
+        timeout: float | None = None,
+        **named: Any,
+    ) -> Gathered:
+        """Call a function on every node that has it (or all of `on`), and tell what came of each.
+
+        `mode` says whose answers are waited for: "all", "first" (whoever is quickest) or "majority"; the rest are
+        cancelled. Nothing of a single node is raised: see Gathered, whose `check` raises PartialResult if too few
+        answered.
+        """
+        return await self.options(timeout=timeout).gather(name, *arguments, on=on, mode=mode, **named)
 
     def map(
         self,
@@ -196,127 +228,28 @@ class Rpc:
         on: Sequence[Where] | Where | None,
         timeout: float | None,
     ) -> AsyncGenerator[MapResult, None]:
-        chosen = await self._limited_to(name, on)
+        chosen = await self._finder.limited_to(name, on)
 
         async def call(node: NodeId, item: Any) -> Answer:
-            arguments = _starred(item) if star else (item,)
-            try:
-                return await self._ask(node, name, arguments, {}, timeout)
-            except (PeerLost, UnknownFunction) as error:
-                if _came_by_wire(error):
-                    raise
-                raise NotComputed(error) from error
+            question = self._calling.question(name, tuple(_starred(item)) if star else (item,), {}, DEFAULT)
+            return await self._asking.ask(node, question, timeout)
 
         def providers() -> dict[NodeId, int]:
             usable = self._dispatch.usable(name)
             return {node: self._directory.workers(node) + 1 for node in usable if chosen is None or node in chosen}
 
-        run = MapRun(items, call, providers, self._next_change, self._name_of, PATIENCE_S)
+        run = MapRun(items, call, providers, self._next_change, self._node.network.name_of, PATIENCE_S)
         async with aclosing(run.results()) as results:
             async for result in results:
                 yield result
 
-    async def _limited_to(self, name: str, on: Sequence[Where] | Where | None) -> set[NodeId] | None:
-        if on is None:
-            if not self._directory.providers(name):
-                await self._search(name, None, None)
-            return None
-        several = [on] if isinstance(on, str | NodeId | Member) else list(on)
-        if not several:
-            raise UsageError("on= names no node; leave it out, and every node that has the function is asked")
-        return {self._holder(name, each) or (await self._search(name, each, None))[0] for each in several}
+    def state(self, call: Call | CallId) -> Any:
+        """The newest state that a running call passed to `checkpoint`, as far as it has come here; else None."""
+        return self._checkpoints.state(call.id if isinstance(call, Call) else call)
 
-    async def _ask(
-        self, node: NodeId, name: str, arguments: Sequence[Any], named: dict[str, Any], timeout: float | None
-    ) -> Answer:
-        self._dispatch.began(node)
-        try:
-            answer = await self._node.request(node, TOPIC, [name, list(arguments), named], timeout_s=timeout)
-        except NotEncodable as error:
-            raise self._blamed(error, node, name, arguments, named) from error
-        finally:
-            self._dispatch.ended(node)
-        match answer:
-            case [value, float() | int() as seconds]:
-                return value, seconds
-            case None:
-                raise UnknownFunction(f"{self._name_of(node)} has no function {name!r} any more; call it again")
-        raise MalformedMessage(f"{self._name_of(node)} answered a call with something that is no answer")
-
-    def _blamed(
-        self, error: NotEncodable, node: NodeId, name: str, arguments: Sequence[Any], named: dict[str, Any]
-    ) -> NotEncodable:
-        """The error with the argument at fault, or with the function whose result is."""
-        if _came_by_wire(error):
-            what = str(error).replace("value[0]", "its result", 1)
-            return NotEncodable(f"{name!r} ran on {self._name_of(node)}, but {what}")
-        for label, value in [*enumerate(arguments, 1), *named.items()]:
-            try:
-                self._node.codec.encode(value)
-            except NotEncodable as found:
-                return NotEncodable(f"argument {label} of {name!r}: {str(found).removeprefix('value: ')}")
-        return error
-
-    # ---- finding a provider
-
-    def _holder(self, name: str, on: Where) -> NodeId | None:
-        """The node that is meant, if it is known to have the function; raises UnknownMember."""
-        node = self._meant(on)
-        return node if self._directory.has(node, name) else None
-
-    def _meant(self, on: Where) -> NodeId:
-        return self._node.member(on.id if isinstance(on, Member) else on).id
-
-    async def _search(self, name: str, on: Where | None, timeout: float | None) -> tuple[NodeId, float | None]:
-        """Wait a moment for a function that nobody is known to have, and give its node and the time that is left.
-
-        A node may not have said yet what it has, or have just got it. Raises UnknownFunction, DeadlineExceeded.
-        """
-        only = None if on is None else self._meant(on)
-        clock = asyncio.get_running_loop().time
-        started_at = clock()
-
-        def is_found() -> bool:
-            return bool(self._directory.providers(name)) if only is None else self._directory.has(only, name)
-
-        while not is_found():
-            peers = [peer for peer in self._announcer.peers() if only is None or peer == only]
-            patience_s = INTRODUCTION_TIMEOUT_S if self._directory.missing(peers) else LOOKUP_GRACE_S
-            try:
-                async with asyncio.timeout_at(started_at + min(patience_s, patience_s if timeout is None else timeout)):
-                    await self._next_change()
-            except TimeoutError:
-                if is_found():  # the loop was busy, and the news came with the end of our patience
-                    break
-                if timeout is not None and timeout < patience_s:
-                    raise DeadlineExceeded(f"nobody had a function {name!r} within {timeout:g} s") from None
-                raise self._unknown(name, only) from None
-        node = self._dispatch.choose(name) if only is None else only
-        assert node is not None
-        return node, None if timeout is None else max(timeout - (clock() - started_at), 0.0)
-
-    def _unknown(self, name: str, only: NodeId | None) -> UnknownFunction:
-        providers = self._directory.providers(name)
-        if providers and only is not None:
-            others = _listed(map(self._name_of, providers))
-            return UnknownFunction(f"{self._name_of(only)} has no function {name!r}; these nodes have it: {others}")
-        close = get_close_matches(name, self._directory.names(), n=1)
-        mend = f"did you mean {close[0]!r}?" if close else f"known are: {_listed(self._directory.names())}"
-        return UnknownFunction(f"no node has a function {name!r}; {mend}")
-
-    def _name_of(self, node: NodeId) -> str:
-        return self._node.network.name_of(node)
-
-    # ---- serving
-
-    def _serve(self, incoming: Incoming) -> Answer | Awaitable[Answer] | None:
-        match incoming.value:
-            case [str(name), list(arguments), dict(named)]:
-                function = self._functions.get(name)
-                if function is None or self._execution.is_closed:
-                    return None
-                return self._execution.run(function, arguments, named)
-        raise MalformedMessage("a call is a name, a list of arguments and a map of named ones")
+    def _keeper(self, function: str, call: CallId) -> NodeId | None:
+        ranked = self._dispatch.ranked(function, f"{call[0].hex()}/{call[1]}")
+        return next((node for node in ranked if node not in (call[0], self._node.id)), None)
 
     # ---- comings and goings
 
@@ -341,16 +274,7 @@ class Rpc:
 RPC: Service[Rpc] = Service("rpc")
 
 
-def _came_by_wire(error: GuthiError) -> bool:
-    """Whether the function raised it: then it has the remote traceback as a note, while ours is new and has none."""
-    return bool(getattr(error, "__notes__", None))
-
-
 def _starred(item: Any) -> Sequence[Any]:
     if isinstance(item, tuple | list):
         return item
     raise UsageError(f"with star=True an item is a tuple or a list of arguments, not {type(item).__name__}")
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"

@@ -274,7 +274,7 @@ async def test_a_thousand_calls_wait_for_two_threads(network: Network, alice: Rp
 async def test_news_that_come_with_the_end_of_the_patience_are_heard(
     alice: Rpc, bob: Rpc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guthi_rpc.service.LOOKUP_GRACE_S", 0.2)
+    monkeypatch.setattr("guthi_rpc.finding.LOOKUP_GRACE_S", 0.2)
     call = asyncio.create_task(alice.call("late", 20, 3))
     await asyncio.sleep(0.05)
     bob.register(add, name="late")

@@ -39,7 +39,7 @@ class World:
         self.table = {each.id: each for each in members}
         self.running = 0
         self.directory = Directory(lambda: self.dispatch.changed())
-        self.dispatch = Dispatch(members[0], self.directory, self.table.get, lambda: self.running)
+        self.dispatch = Dispatch(members[0], self.directory, self.table.get, lambda: self.running, lambda: 0.0)
         for each in members:
             self.offer(each.id, workers)
 

@@ -17,24 +17,27 @@ from typing import Any
 
 import pytest
 
+from guthi.api import NodeId
 from guthi.errors import NodeClosed, RemoteError
 from guthi.udp import SystemHost
 from guthi_rpc import Run, WorkerDied
+from guthi_rpc.context import Context
 from guthi_rpc.execution import Execution
 from guthi_rpc.functions import describe_function
 
+CONTEXT = Context("f", (NodeId(bytes(16)), 1))
 STEERING = [SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration]
 
 
 @pytest.fixture
 async def execution() -> AsyncIterator[Execution]:
-    made = Execution(SystemHost(), "bob", threads=2, processes=1)
+    made = Execution(SystemHost(), "bob", threads=2, processes=1, queue=100)
     yield made
     made.close()
 
 
 async def run(execution: Execution, call: Any, *arguments: Any, style: Run | None = None) -> Any:
-    answer = execution.run(describe_function(call, "f", style), arguments, {})
+    answer = execution.run(describe_function(call, "f", style), arguments, {}, CONTEXT)
     value, seconds = await answer if isinstance(answer, Awaitable) else answer
     assert seconds >= 0
     return value
@@ -52,7 +55,7 @@ async def test_where_each_style_runs(execution: Execution) -> None:
 
 
 async def test_an_inline_function_is_answered_without_a_task(execution: Execution) -> None:
-    answer = execution.run(describe_function(operator.add, None, Run.INLINE), (1, 2), {})
+    answer = execution.run(describe_function(operator.add, None, Run.INLINE), (1, 2), {}, CONTEXT)
     assert isinstance(answer, tuple)
     assert answer[0] == 3
 
@@ -139,8 +142,8 @@ async def test_a_call_that_waits_for_a_thread_can_be_cancelled(execution: Execut
 async def test_the_wait_for_a_worker_is_not_counted(execution: Execution) -> None:
     go = threading.Event()
     describe = functools.partial(describe_function, name="f", run=Run.THREAD)
-    busy = [execution.run(describe(go.wait), (20,), {}) for _ in range(2)]
-    quick = execution.run(describe(int), (), {})
+    busy = [execution.run(describe(go.wait), (20,), {}, CONTEXT) for _ in range(2)]
+    quick = execution.run(describe(int), (), {}, CONTEXT)
     tasks = [asyncio.ensure_future(each) for each in [*busy, quick] if isinstance(each, Awaitable)]
     await asyncio.sleep(0.05)
     go.set()
@@ -186,7 +189,7 @@ class PoolHost(SystemHost):
 
 async def test_late_news_of_a_broken_pool_does_not_cost_the_new_one() -> None:
     host = PoolHost()
-    execution = Execution(host, "bob", 1, 2)
+    execution = Execution(host, "bob", 1, 2, 100)
 
     def start() -> asyncio.Task[Any]:
         return asyncio.create_task(run(execution, os.getpid, style=Run.PROCESS))
@@ -235,14 +238,17 @@ async def test_a_worker_that_will_not_end_is_killed(execution: Execution, monkey
 NODE = """
 import asyncio, os, time
 from guthi.udp import SystemHost
+from guthi_rpc.context import Context
 from guthi_rpc.execution import Execution
 from guthi_rpc.functions import describe_function
 
+CONTEXT = Context("f", (b"", 1))
+
 async def main():
-    execution = Execution(SystemHost(), "bob", 1, 2)
-    pid, _ = await execution.run(describe_function(os.getpid, None, "process"), (), {})
+    execution = Execution(SystemHost(), "bob", 1, 2, 100)
+    pid, _ = await execution.run(describe_function(os.getpid, None, "process"), (), {}, CONTEXT)
     print(pid, flush=True)
-    await execution.run(describe_function(time.sleep, None, "process"), (60,), {})
+    await execution.run(describe_function(time.sleep, None, "process"), (60,), {}, CONTEXT)
 
 asyncio.run(main())
 """

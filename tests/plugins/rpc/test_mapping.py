@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from guthi.api import NodeId
 from guthi.errors import PeerLost
 from guthi_rpc import MapResult, NoProvider
+from guthi_rpc.errors import NotComputed
 from guthi_rpc.execution import Answer
-from guthi_rpc.mapping import MAX_LOSSES, MapRun, NotComputed
+from guthi_rpc.mapping import MAX_LOSSES, MapRun
 
 ALICE, BOB, CAROL = (NodeId(name.encode() * 16) for name in "abc")
 
@@ -48,7 +49,7 @@ class Cluster:
             for _ in range(self.turns(node)):
                 await asyncio.sleep(0)
                 if node not in self.nodes:
-                    raise NotComputed(PeerLost(name_of(node), "it died"))
+                    raise NotComputed(PeerLost(name_of(node), "it died"), was_begun=True)
             return await self.compute(item), 0.5
         except asyncio.CancelledError:
             self.cancelled.append(item)
@@ -325,7 +326,7 @@ async def test_one_that_only_this_map_missed_is_tried_again() -> None:
 
     async def call(node: NodeId, item: Any) -> Answer:
         if next(failures, False):
-            raise NotComputed(PeerLost("alice", "the session broke"))
+            raise NotComputed(PeerLost("alice", "the session broke"), was_begun=True)
         return item * item, 0.5
 
     run = MapRun([3], call, lambda: cluster.listed, cluster.changed, name_of, 60, retry_s=0)
@@ -342,7 +343,7 @@ async def test_an_item_that_kills_its_nodes_ends_the_map() -> None:
             return item * item, 0.5
         killed.append(node)
         cluster.lose(node)
-        raise NotComputed(PeerLost(str(node), "it died"))
+        raise NotComputed(PeerLost(str(node), "it died"), was_begun=True)
 
     run = MapRun(["poison"], call, lambda: cluster.listed, cluster.changed, str, 0.0)
     with pytest.raises(PeerLost) as caught:

@@ -11,8 +11,8 @@ import pytest
 import guthi
 from guthi_rpc import RPC, FunctionInfo, Rpc, Run, UnknownFunction
 from guthi_rpc.directory import Announcement
-from guthi_rpc.plugin import RpcConfig
-from guthi_rpc.service import LOOKUP_GRACE_S
+from guthi_rpc.finding import LOOKUP_GRACE_S
+from guthi_rpc.settings import RpcConfig
 
 if TYPE_CHECKING:
     from .conftest import Network

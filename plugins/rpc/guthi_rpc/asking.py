@@ -1,0 +1,76 @@
+"""One question to one node, and what its answer means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from guthi import GuthiError, MalformedMessage, NodeId, NotEncodable, PeerLost
+from guthi_rpc.dispatch import Dispatch
+from guthi_rpc.errors import NotComputed, Overloaded, UnknownFunction
+from guthi_rpc.questions import OVERLOADED, Answer, Question
+
+if TYPE_CHECKING:
+    from guthi import Node
+
+__all__ = ["CALL", "Asking", "came_by_wire"]
+
+CALL = "rpc.call"
+
+
+class Asking:
+    """The questions of one node."""
+
+    def __init__(self, node: Node, dispatch: Dispatch) -> None:
+        self._node, self._dispatch = node, dispatch
+
+    async def ask(self, node: NodeId, question: Question, timeout_s: float | None) -> Answer:
+        """Have the node call the function once.
+
+        Raises what the function raised, DeadlineExceeded, NotEncodable, and NotComputed where the node, not the
+        function, is to blame.
+        """
+        self._dispatch.began(node)
+        try:
+            answer = await self._node.request(node, CALL, question.to_wire(), timeout_s=timeout_s)
+        except NotEncodable as error:
+            raise self._blamed(error, node, question) from error
+        except PeerLost as error:
+            if came_by_wire(error):
+                raise
+            raise NotComputed(error, was_begun=True) from error
+        finally:
+            self._dispatch.ended(node)
+        return self._read(answer, node, question.name)
+
+    def _read(self, answer: Any, node: NodeId, name: str) -> Answer:
+        match answer:
+            case [value, float() | int() as seconds, int(running)]:
+                self._dispatch.reported(node, running)
+                return Answer(value, seconds)
+            case None:
+                reason = UnknownFunction(f"{self._name_of(node)} has no function {name!r} any more; call it again")
+                raise NotComputed(reason, was_begun=False)
+            case str(word) if word == OVERLOADED:
+                text = f"{self._name_of(node)} has no room for a call of {name!r}; its queue is full"
+                raise NotComputed(Overloaded(text), was_begun=False)
+        raise MalformedMessage(f"{self._name_of(node)} answered a call with something that is no answer")
+
+    def _blamed(self, error: NotEncodable, node: NodeId, question: Question) -> NotEncodable:
+        """The error with the argument at fault, or with the function whose result is."""
+        if came_by_wire(error):
+            what = str(error).replace("value[0]", "its result", 1)
+            return NotEncodable(f"{question.name!r} ran on {self._name_of(node)}, but {what}")
+        for label, value in [*enumerate(question.arguments, 1), *question.named.items()]:
+            try:
+                self._node.codec.encode(value)
+            except NotEncodable as found:
+                return NotEncodable(f"argument {label} of {question.name!r}: {str(found).removeprefix('value: ')}")
+        return error
+
+    def _name_of(self, node: NodeId) -> str:
+        return self._node.network.name_of(node)
+
+
+def came_by_wire(error: GuthiError) -> bool:
+    """Whether the function raised it: then it has the remote traceback as a note, while ours is new and has none."""
+    return bool(getattr(error, "__notes__", None))

@@ -1,0 +1,117 @@
+"""Decides which nodes a call is given to, one after the other, until one has answered it.
+
+A node that has no such function any more, or no room, has not begun: the call goes on to another. A node that is lost
+may have run the function, so another is asked only if the caller said that it may run twice (`idempotent`), or if a key
+keeps it from having its effect twice (see `once`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from guthi import DeadlineExceeded, NodeId
+from guthi_rpc.asking import Asking
+from guthi_rpc.context import current_deadline
+from guthi_rpc.dispatch import Dispatch
+from guthi_rpc.errors import NotComputed, Overloaded
+from guthi_rpc.finding import Finder
+from guthi_rpc.options import Options
+from guthi_rpc.questions import Answer, Question
+
+__all__ = ["MAX_LOSSES", "RETRY_S", "Calling", "deadline_after", "time_left"]
+
+MAX_LOSSES = 4  # as Spark's spark.task.maxFailures
+RETRY_S = 1.0  # how soon a node that was lost is asked again, if there is no other: it may have been restarted
+
+
+class Calling:
+    """The calls of one node; `state_of` gives the newest checkpoint of a call, by its number."""
+
+    def __init__(self, asking: Asking, dispatch: Dispatch, finder: Finder, state_of: Callable[[int], Any]) -> None:
+        self._asking, self._dispatch, self._finder, self._state_of = asking, dispatch, finder, state_of
+        self._numbers = count(1)
+
+    def question(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any], options: Options) -> Question:
+        """A new call, with a number of its own."""
+        return Question(
+            name, arguments, named, next(self._numbers), options.key, options.priority, idempotent=options.idempotent
+        )
+
+    async def call(self, question: Question, options: Options) -> tuple[Answer, NodeId]:
+        """The answer, and the node that gave it. Raises what the function raised, UnknownFunction, UnknownMember,
+        DeadlineExceeded, PeerLost, Overloaded, NotEncodable."""
+        deadline = deadline_after(options.timeout)
+        only = None if options.on is None else self._finder.meant(options.on)
+        refused: set[NodeId] = set()
+        losses = 0
+        while True:
+            node = await self._provider(question, options, only, refused, deadline)
+            try:
+                return await self._asking.ask(node, question, time_left(deadline)), node
+            except NotComputed as failure:
+                losses += failure.was_begun
+                may_go_on = not failure.was_begun or options.idempotent or options.key is not None
+                if not may_go_on or losses == MAX_LOSSES or only is not None:
+                    raise failure.reason from None
+                refused.add(node)
+                last = failure
+                question.state = self._state_of(question.number)
+            if not any(each not in refused for each in self._dispatch.usable(question.name)):
+                await self._wait_or_raise(last, question.name, deadline)
+                refused.clear()
+
+    async def _wait_or_raise(self, last: NotComputed, name: str, deadline: float | None) -> None:
+        """After a loss a node may be back in a moment; after a refusal it is better to tell the caller."""
+        if isinstance(last.reason, Overloaded):
+            text = f"every node that has {name!r} has its queue full; try again, or add nodes"
+            raise Overloaded(text) from last.reason
+        left_s = time_left(deadline)
+        if not last.was_begun or (left_s is not None and left_s <= RETRY_S):
+            raise last.reason from None
+        await asyncio.sleep(RETRY_S)
+
+    async def provider(self, question: Question, options: Options) -> NodeId:
+        """The node that the call is given to first; raises UnknownFunction, UnknownMember, DeadlineExceeded."""
+        only = None if options.on is None else self._finder.meant(options.on)
+        return await self._provider(question, options, only, set(), deadline_after(options.timeout))
+
+    async def _provider(
+        self, question: Question, options: Options, only: NodeId | None, refused: set[NodeId], deadline: float | None
+    ) -> NodeId:
+        if only is not None:
+            await self._finder.search(question.name, only, deadline)
+            return only
+        place = options.affinity if question.key is None else question.key
+        node = self._choose(question.name, place, refused)
+        if node is None:
+            await self._finder.search(question.name, None, deadline)
+            node = self._choose(question.name, place, refused)
+            assert node is not None
+        return node
+
+    def _choose(self, name: str, place: str | None, refused: set[NodeId]) -> NodeId | None:
+        if place is not None:
+            return next((node for node in self._dispatch.ranked(name, place) if node not in refused), None)
+        return self._dispatch.choose(name, refused)
+
+
+def deadline_after(timeout_s: float | None) -> float | None:
+    """The moment in loop time, or the running call's own deadline where that is earlier."""
+    inherited = current_deadline()
+    if timeout_s is None:
+        return inherited
+    own = asyncio.get_running_loop().time() + timeout_s
+    return own if inherited is None else min(own, inherited)
+
+
+def time_left(deadline: float | None) -> float | None:
+    """Seconds until the deadline; raises DeadlineExceeded if there are none."""
+    if deadline is None:
+        return None
+    left_s = deadline - asyncio.get_running_loop().time()
+    if left_s <= 0:
+        raise DeadlineExceeded("the time of the call was over before a node could be asked")
+    return left_s

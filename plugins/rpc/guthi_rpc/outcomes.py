@@ -1,0 +1,90 @@
+"""What a node remembers of calls with a key: which have begun, where, and how they ended; bounded in every way.
+
+An entry is never dropped before its time, for then the call could have its effect again: a full table takes none.
+A result that is too large to keep is forgotten, but not that there was one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from guthi import NodeId
+
+__all__ = ["Entry", "Home", "Name", "Outcomes", "Stage"]
+
+Name: TypeAlias = tuple[str, str]
+"""The function and the key."""
+
+Home: TypeAlias = tuple[NodeId, bytes]
+"""A node in one of its lives: after a restart it has another, and remembers nothing."""
+
+
+class Stage(Enum):
+    """How far a call is, as far as this node knows."""
+
+    ASKING = "asking"  # its home is asking the others whether they know it; it has not begun
+    BEGUN = "begun"
+    DONE = "done"
+
+
+@dataclass(slots=True)
+class Entry:
+    """One call: `home` is who runs it, `outcome` an encoded answer or fault, None where it is too large."""
+
+    home: Home
+    stage: Stage
+    expires_at: float
+    outcome: bytes | None = None
+
+
+class Outcomes:
+    """The entries of one node; `clock` gives loop time."""
+
+    def __init__(self, clock: Callable[[], float], retention_s: float, max_entries: int, max_bytes: int) -> None:
+        self._clock, self._retention_s = clock, retention_s
+        self._max_entries, self._max_bytes = max_entries, max_bytes
+        self._entries: dict[Name, Entry] = {}  # in the order in which they expire
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, name: Name) -> Entry | None:
+        """What is known of the call."""
+        self._expire()
+        return self._entries.get(name)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further call can be remembered now."""
+        self._expire()
+        return len(self._entries) >= self._max_entries
+
+    def note(self, name: Name, home: Home, stage: Stage, outcome: bytes | None = None) -> Entry:
+        """Remember, from now on for as long as entries are kept."""
+        self.drop(name)
+        if outcome is not None and self._bytes + len(outcome) > self._max_bytes:
+            outcome = None
+        self._bytes += len(outcome or b"")
+        entry = self._entries[name] = Entry(home, stage, self._clock() + self._retention_s, outcome)
+        return entry
+
+    def drop(self, name: Name) -> None:
+        """Forget a call that has not begun after all."""
+        entry = self._entries.pop(name, None)
+        if entry is not None:
+            self._bytes -= len(entry.outcome or b"")
+
+    def _expire(self) -> None:
+        """A call that is still running here is not forgotten."""
+        now = self._clock()
+        for name, entry in list(self._entries.items()):
+            if entry.expires_at > now:
+                return
+            if entry.stage is Stage.DONE:
+                self.drop(name)
+            else:
+                self.note(name, entry.home, entry.stage)

@@ -1,0 +1,85 @@
+"""What one node sends another to have a function called, and what it may answer.
+
+On `rpc.call` and `rpc.cast` a node sends `[name, arguments, named arguments, number]`, and a map of further words
+where they are needed (`_WORDS`). The number counts the calls of one caller: with the caller's id it names the call, and
+every attempt at it bears the same one. The answer is `[value, seconds, running]` (how long the function took, and how
+many calls the node has in hand now), null where the node does not have the function, or not any more, and the text
+"overloaded" where it has too much to do. An exception is always the function's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from guthi.errors import MalformedMessage
+
+__all__ = ["OVERLOADED", "Answer", "Question", "read_question"]
+
+OVERLOADED = "overloaded"
+MAX_KEY_CHARACTERS = 255
+MAX_PRIORITY = 1 << 31
+
+
+class Answer(NamedTuple):
+    """What a function returned, and how many seconds it ran; the time that it waited for a worker is not counted."""
+
+    value: Any
+    seconds: float
+
+
+@dataclass(slots=True)
+class Question:
+    """A call on its way to a node.
+
+    `state` is the newest checkpoint of an earlier attempt; `idempotent` says that a call with a key, too, may run
+    again where it is not known whether it has run. A `relayed` one has begun at the node that is asked.
+    """
+
+    name: str
+    arguments: Sequence[Any]
+    named: dict[str, Any]
+    number: int
+    key: str | None = None
+    priority: int = 0
+    state: Any = None
+    idempotent: bool = False
+    relayed: bool = False
+
+    def to_wire(self) -> list[Any]:
+        """The list that `read_question` reads."""
+        wire = [self.name, list(self.arguments), self.named, self.number]
+        words: dict[str, Any] = {}
+        if self.key is not None:
+            words["key"] = self.key
+        if self.priority:
+            words["priority"] = self.priority
+        if self.state is not None:
+            words["state"] = self.state
+        if self.idempotent:
+            words["idempotent"] = True
+        if self.relayed:
+            words["relayed"] = True
+        return [*wire, words] if words else wire
+
+
+def read_question(wire: object) -> Question:
+    """Read what a peer sends; raises MalformedMessage."""
+    match wire:
+        case [str(name), list(arguments), dict(named), int(number)]:
+            return Question(name, arguments, named, number)
+        case [str(name), list(arguments), dict(named), int(number), dict(words)]:
+            return _with_words(Question(name, arguments, named, number), words)
+    raise MalformedMessage("a call is a name, a list of arguments, a map of named ones, a number, and perhaps words")
+
+
+def _with_words(question: Question, words: dict[Any, Any]) -> Question:
+    key, priority = words.get("key"), words.get("priority", 0)
+    if key is not None and (not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_CHARACTERS):
+        raise MalformedMessage(f"the key of a call is a text of 1 to {MAX_KEY_CHARACTERS} characters")
+    if not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
+        raise MalformedMessage("the priority of a call is a whole number")
+    question.key, question.priority, question.state = key, priority, words.get("state")
+    question.idempotent, question.relayed = words.get("idempotent") is True, words.get("relayed") is True
+    return question

@@ -1,0 +1,105 @@
+"""The other end of a call: what a node does when it is asked to run one of its functions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
+from inspect import isawaitable
+from typing import Any, TypeAlias
+
+from guthi import Incoming, NodeId
+from guthi_rpc.checkpoints import Checkpoints
+from guthi_rpc.context import Context
+from guthi_rpc.execution import Execution
+from guthi_rpc.functions import Function
+from guthi_rpc.once import Once
+from guthi_rpc.questions import OVERLOADED, Answer, Question, read_question
+
+__all__ = ["Serving"]
+
+Told: TypeAlias = tuple[Any, float, int]
+"""An answer as it travels: value, seconds, calls in hand."""
+
+log = logging.getLogger("guthi_rpc.serving")
+
+
+class Serving:
+    """Runs this node's functions for whoever asks; `functions` are those that it has."""
+
+    def __init__(self, execution: Execution, once: Once, checkpoints: Checkpoints) -> None:
+        self.functions: dict[str, Function] = {}
+        self._execution, self._once, self._checkpoints = execution, once, checkpoints
+
+    def called(self, incoming: Incoming) -> Told | Awaitable[Any] | str | None:
+        """The handler of calls."""
+        return self._serve(read_question(incoming.value), incoming.peer, incoming.deadline)
+
+    def cast(self, incoming: Incoming) -> Awaitable[Any] | None:
+        """The handler of calls that want no answer."""
+        question = read_question(incoming.value)
+        told = self._serve(question, incoming.peer, None)
+        if isawaitable(told):
+            return told
+        if told is None or told == OVERLOADED:
+            why = "its queue is full" if told else "it has no such function"
+            log.warning("a one-way call of %r from %s was not run: %s", question.name, incoming.peer, why)
+        return None
+
+    def _serve(self, question: Question, caller: NodeId, deadline: float | None) -> Told | Awaitable[Any] | str | None:
+        function = self.functions.get(question.name)
+        if function is None or self._execution.is_closed:
+            return None
+        context = Context(
+            question.name,
+            (caller, question.number),
+            key=question.key,
+            deadline=deadline,
+            priority=question.priority,
+            state=question.state,
+            report=self._checkpoints.report,
+        )
+        begin = partial(self._begin, function, question, context)
+        if question.key is not None:
+            return _Later(partial(self._once_only, question, function, begin))
+        if self._execution.is_full(function.description.run):
+            return OVERLOADED
+        answer = begin()
+        if isinstance(answer, tuple):
+            return self._told(answer)
+        return _Later(partial(self._tell, answer))
+
+    async def _once_only(
+        self, question: Question, function: Function, begin: Callable[[], Answer | Awaitable[Answer]]
+    ) -> Told | str:
+        if not self._once.knows(question) and self._execution.is_full(function.description.run):
+            return OVERLOADED
+        return self._told(await self._once.run(question, begin))
+
+    async def _tell(self, answer: Awaitable[Answer]) -> Told:
+        return self._told(await answer)
+
+    def _begin(self, function: Function, question: Question, context: Context) -> Answer | Awaitable[Answer]:
+        answer = self._execution.run(function, question.arguments, question.named, context)
+        return answer if isinstance(answer, tuple) else _Later(partial(self._until_done, answer, context))
+
+    async def _until_done(self, answer: Awaitable[Answer], context: Context) -> Answer:
+        try:
+            return await answer
+        finally:
+            self._checkpoints.ended(context.call)
+
+    def _told(self, answer: Answer) -> Told:
+        return answer[0], answer[1], self._execution.running
+
+
+class _Later:
+    """Begins when it is awaited; a call that is cancelled before that has left nothing behind, as a coroutine would."""
+
+    __slots__ = ("_begin",)
+
+    def __init__(self, begin: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._begin = begin
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._begin().__await__()

@@ -1,0 +1,41 @@
+"""The TOML table [plugins.rpc]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from guthi.configuration.tables import Duration, Size
+
+__all__ = ["RpcConfig"]
+
+MAX_WORKERS = 65_536
+
+
+@dataclass(frozen=True)
+class RpcConfig:
+    """How a node runs functions for the others.
+
+    `threads` and `processes` are how many run at a time, 0: one a core; `queue` is how many calls may wait for each of
+    the two, or run on the loop, before further ones are refused. `checkpoint_interval` is the least time between two
+    checkpoints of one call that are sent. The result of a call with a key is remembered for `retention`; at most
+    `max_keys` such calls, and so many bytes of their results as `max_key_results` says.
+    """
+
+    threads: int = 0
+    processes: int = 0
+    queue: int = 10_000
+    checkpoint_interval: Duration = 0.25
+    retention: Duration = 600.0
+    max_keys: int = 100_000
+    max_key_results: Size = 64 << 20
+
+    def __post_init__(self) -> None:
+        for key in ("threads", "processes"):
+            if not 0 <= getattr(self, key) <= MAX_WORKERS:
+                raise ValueError(f"{key} must be from 0 (one a core) to {MAX_WORKERS}")
+        for key in ("queue", "max_keys"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key} must be at least 1")
+        for key in ("checkpoint_interval", "retention"):
+            if not getattr(self, key) > 0:
+                raise ValueError(f"{key} must be more than 0")

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from guthi.workers import reporting
+
 if TYPE_CHECKING:
     from guthi.testing.machine import SimulatedMachine
 
-__all__ = ["SimulatedExecutor"]
+__all__ = ["SimulatedExecutor", "SimulatedWorkers"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,3 +67,26 @@ class SimulatedExecutor(Executor):
             for future, _ in self._waiting:
                 future.cancel()
             self._waiting.clear()
+
+
+class SimulatedWorkers:
+    """The processes of a simulated machine, which are this one."""
+
+    def __init__(self, executor: SimulatedExecutor) -> None:
+        self._executor = executor
+
+    def submit(self, call: Callable[[], Any], on_report: Callable[[Any], None]) -> Future[Any]:
+        """As the port has it."""
+
+        def run() -> Any:
+            token = reporting.set(on_report)
+            try:
+                return call()
+            finally:
+                reporting.reset(token)
+
+        return self._executor.submit(run)
+
+    def shutdown(self) -> None:
+        """Take nothing more."""
+        self._executor.shutdown(cancel_futures=True)

@@ -7,7 +7,6 @@ pickle would run the `__init__` of the exception with its `args`, and a process 
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import Any
 
 from guthi.errors import RemoteError
 from guthi.values.faults import exception_state, rebuilt_exception
+from guthi.workers import report
+from guthi_rpc.context import Context, running_call
 from guthi_rpc.questions import Answer
 
 __all__ = ["Attempt", "attempt", "attempt_in_worker", "contained"]
@@ -47,16 +48,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of it, and how many seconds it took; `failure` is None where it went well."""
+    """What came of it, and how many seconds it took, if that is known; `failure` is None where it went well."""
 
-    seconds: float
+    seconds: float | None
     value: Any = None
     failure: Exception | Failure | None = None
 
-    def answer(self) -> Answer:
-        """The value and the seconds; raises what the function raised."""
+    def answer(self, measured_s: float) -> Answer:
+        """The value and the seconds, as measured by whoever waited if need be; raises what the function raised."""
         if self.failure is None:
-            return Answer(self.value, self.seconds)
+            return Answer(self.value, measured_s if self.seconds is None else self.seconds)
         raise self.failure.revived() if isinstance(self.failure, Failure) else self.failure
 
 
@@ -70,10 +71,12 @@ def attempt(clock: Callable[[], float], call: Callable[[], Any]) -> Attempt:
     return Attempt(clock() - started_at, value)
 
 
-def attempt_in_worker(call: Callable[[], Any]) -> Attempt:
+def attempt_in_worker(call: Callable[[], Any], context: Context) -> Attempt:
     """Call, in a worker process; what it returns can be pickled if the value can."""
-    done = attempt(time.perf_counter, call)  # noqa: TID251 - no host and no loop are in a worker process
-    return Attempt(done.seconds, done.value, Failure.of(done.failure) if isinstance(done.failure, Exception) else None)
+    context.report_to(report)
+    running_call.set(context)
+    done = attempt(lambda: 0.0, call)  # it is timed by the node, which has a clock
+    return Attempt(None, done.value, Failure.of(done.failure) if isinstance(done.failure, Exception) else None)
 
 
 def contained(error: BaseException) -> Exception:

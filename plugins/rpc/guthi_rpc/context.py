@@ -23,7 +23,8 @@ class Context:
     """One call, as the function that runs for it sees it.
 
     `function` is its name, `call` names the call, `key` is the caller's idempotence key, `deadline` the moment in loop
-    time (None: none), `state` what an earlier attempt had last passed to `checkpoint` (None: nothing).
+    time (None: none, or it runs in a worker process), `state` what an earlier attempt had last passed to `checkpoint`
+    (None: nothing).
     """
 
     __slots__ = ("_report", "call", "deadline", "function", "key", "priority", "state")
@@ -42,6 +43,14 @@ class Context:
         self.function, self.call, self.key = function, call, key
         self.deadline, self.priority, self.state = deadline, priority, state
         self._report = report
+
+    def report_to(self, tell: Callable[[Any], None]) -> None:
+        """Where checkpoints go from now on."""
+        self._report = lambda _, state: tell(state)
+
+    def detached(self) -> Context:
+        """The same for a worker process, whence checkpoints come by another way."""
+        return Context(self.function, self.call, key=self.key, priority=self.priority, state=self.state)
 
     @property
     def caller(self) -> NodeId:

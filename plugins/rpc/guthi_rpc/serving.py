@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeAlias
@@ -13,6 +13,7 @@ from guthi_rpc.checkpoints import Checkpoints
 from guthi_rpc.context import Context
 from guthi_rpc.execution import Execution
 from guthi_rpc.functions import Function
+from guthi_rpc.later import Later
 from guthi_rpc.once import Once
 from guthi_rpc.questions import OVERLOADED, Answer, Question, read_question
 
@@ -61,13 +62,13 @@ class Serving:
         )
         begin = partial(self._begin, function, question, context)
         if question.key is not None:
-            return _Later(partial(self._once_only, question, function, begin))
+            return Later(partial(self._once_only, question, function, begin))
         if self._execution.is_full(function.description.run):
             return OVERLOADED
         answer = begin()
         if isinstance(answer, tuple):
             return self._told(answer)
-        return _Later(partial(self._tell, answer))
+        return Later(partial(self._tell, answer))
 
     async def _once_only(
         self, question: Question, function: Function, begin: Callable[[], Answer | Awaitable[Answer]]
@@ -81,7 +82,7 @@ class Serving:
 
     def _begin(self, function: Function, question: Question, context: Context) -> Answer | Awaitable[Answer]:
         answer = self._execution.run(function, question.arguments, question.named, context)
-        return answer if isinstance(answer, tuple) else _Later(partial(self._until_done, answer, context))
+        return answer if isinstance(answer, tuple) else Later(partial(self._until_done, answer, context))
 
     async def _until_done(self, answer: Awaitable[Answer], context: Context) -> Answer:
         try:
@@ -91,15 +92,3 @@ class Serving:
 
     def _told(self, answer: Answer) -> Told:
         return answer[0], answer[1], self._execution.running
-
-
-class _Later:
-    """Begins when it is awaited; a call that is cancelled before that has left nothing behind, as a coroutine would."""
-
-    __slots__ = ("_begin",)
-
-    def __init__(self, begin: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        self._begin = begin
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self._begin().__await__()

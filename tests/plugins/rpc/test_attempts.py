@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 
+from guthi.api import NodeId
 from guthi.errors import PeerLost, RemoteError
 from guthi_rpc.attempts import Attempt, Failure, attempt, attempt_in_worker, contained
+from guthi_rpc.context import Context
+
+CONTEXT = Context("f", (NodeId(bytes(16)), 1))
 
 STEERING = [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError(), StopIteration(1)]
 
@@ -37,20 +41,20 @@ class Unmakeable(Exception):
 def test_the_seconds_are_those_of_the_call() -> None:
     ticks = count(10.0, 2.5)
     done = attempt(lambda: next(ticks), lambda: "value")
-    assert done.answer() == ("value", 2.5)
+    assert done.answer(1.0) == ("value", 2.5)
 
 
 def test_an_exception_is_raised_as_it_was() -> None:
     error = ValueError("no")
     with pytest.raises(ValueError, match="no") as caught:
-        attempt(lambda: 0.0, failing(error)).answer()
+        attempt(lambda: 0.0, failing(error)).answer(0.0)
     assert caught.value is error
 
 
 @pytest.mark.parametrize("error", [*STEERING, StopAsyncIteration()], ids=repr)
 def test_what_would_steer_the_node_is_only_told_of(error: BaseException) -> None:
     with pytest.raises(RemoteError, match=type(error).__name__) as caught:
-        attempt(lambda: 0.0, failing(error)).answer()
+        attempt(lambda: 0.0, failing(error)).answer(0.0)
     assert caught.value.__cause__ is error
 
 
@@ -77,7 +81,7 @@ def through_a_pipe(done: Attempt) -> Attempt:
 )
 def test_an_exception_leaves_a_worker_with_all_that_it_carries(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
-        through_a_pipe(attempt_in_worker(failing(error))).answer()
+        through_a_pipe(attempt_in_worker(failing(error), CONTEXT)).answer(0.0)
     assert type(caught.value) is type(error)
     assert str(caught.value) == str(error)
     assert {**vars(caught.value), "__notes__": None} == {**vars(error), "__notes__": None}
@@ -87,7 +91,7 @@ def test_an_exception_leaves_a_worker_with_all_that_it_carries(error: Exception)
 @pytest.mark.parametrize("error", STEERING, ids=repr)
 def test_a_worker_contains_it_too(error: BaseException) -> None:
     with pytest.raises(RemoteError, match=type(error).__name__):
-        through_a_pipe(attempt_in_worker(failing(error))).answer()
+        through_a_pipe(attempt_in_worker(failing(error), CONTEXT)).answer(0.0)
 
 
 def test_an_exception_that_cannot_be_made_again_is_told_of() -> None:
@@ -97,6 +101,6 @@ def test_an_exception_that_cannot_be_made_again_is_told_of() -> None:
 
 
 def test_a_value_leaves_a_worker() -> None:
-    done = through_a_pipe(attempt_in_worker(lambda: [1, "two"]))
+    done = through_a_pipe(attempt_in_worker(lambda: [1, "two"], CONTEXT))
     assert done.value == [1, "two"]
-    assert done.seconds >= 0
+    assert done.seconds is None  # the node has a clock

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable
-from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any
 
 import pytest
@@ -96,7 +95,9 @@ async def test_nor_what_a_process_raises(execution: Execution) -> None:
     assert "in the worker process" in caught.value.__notes__[0]
 
 
-@pytest.mark.parametrize("error", [concurrent.futures.CancelledError, BrokenExecutor, concurrent.futures.TimeoutError])
+@pytest.mark.parametrize(
+    "error", [concurrent.futures.CancelledError, concurrent.futures.BrokenExecutor, concurrent.futures.TimeoutError]
+)
 async def test_errors_that_futures_use_themselves_are_the_functions_own(
     execution: Execution, error: type[Exception]
 ) -> None:
@@ -166,51 +167,29 @@ async def test_a_worker_that_dies_takes_no_call_with_it_that_had_not_begun(execu
     assert [each if isinstance(each, int) else type(each) for each in outcomes] == [WorkerDied, 1, 2, WorkerDied, 3]
 
 
-class BreakingPool(Executor):
-    """Breaks when it is told to."""
-
-    def __init__(self) -> None:
-        self.calls: list[Future[Any]] = []
-
-    def submit(self, fn: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
-        self.calls.append(Future())
-        return self.calls[-1]
-
-
-class PoolHost(SystemHost):
-    def __init__(self) -> None:
-        super().__init__()
-        self.pools: list[BreakingPool] = []
-
-    def process_executor(self, name: str, workers: int) -> Executor:
-        self.pools.append(BreakingPool())
-        return self.pools[-1]
+async def test_a_worker_that_dies_takes_no_other_call_with_it() -> None:
+    execution = Execution(SystemHost(), "bob", 1, 2, 100)
+    try:
+        sleeping = asyncio.create_task(run(execution, time.sleep, 1, style=Run.PROCESS))
+        pid = await run(execution, os.getpid, style=Run.PROCESS)
+        dying = asyncio.create_task(run(execution, time.sleep, 60, style=Run.PROCESS))
+        await asyncio.sleep(0.1)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(WorkerDied, match="killed by SIGKILL, most often by the system when memory runs out"):
+            await dying
+        assert await sleeping is None
+    finally:
+        execution.close()
 
 
-async def test_late_news_of_a_broken_pool_does_not_cost_the_new_one() -> None:
-    host = PoolHost()
-    execution = Execution(host, "bob", 1, 2, 100)
-
-    def start() -> asyncio.Task[Any]:
-        return asyncio.create_task(run(execution, os.getpid, style=Run.PROCESS))
-
-    first, second = start(), start()
-    await asyncio.sleep(0)
-    host.pools[0].calls[0].set_exception(BrokenExecutor())
-    await asyncio.wait([first])
-    third = start()
-    await asyncio.sleep(0)
-    host.pools[0].calls[1].set_exception(BrokenExecutor())
-    await asyncio.wait([second])
-    fourth = start()
-    await asyncio.sleep(0)
-    assert len(host.pools) == 2
-    assert len(host.pools[1].calls) == 2
-    for task in (first, second):
-        assert isinstance(task.exception(), WorkerDied)
-    for task in (third, fourth):
-        task.cancel()
-    await asyncio.wait([third, fourth])
+async def test_cancelling_a_call_ends_its_process(execution: Execution) -> None:
+    pid = await run(execution, os.getpid, style=Run.PROCESS)
+    busy = asyncio.create_task(run(execution, time.sleep, 60, style=Run.PROCESS))
+    await asyncio.sleep(0.1)
+    busy.cancel()
+    await asyncio.wait([busy])
+    assert await _ends(pid)
+    assert await run(execution, abs, -1, style=Run.PROCESS) == 1
 
 
 async def test_closing_waits_for_no_process(execution: Execution) -> None:
@@ -228,7 +207,7 @@ async def test_closing_waits_for_no_process(execution: Execution) -> None:
 
 
 async def test_a_worker_that_will_not_end_is_killed(execution: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guthi_rpc.execution.GRACE_S", 0.1)
+    monkeypatch.setattr("guthi.workers.GRACE_S", 0.1)
     await run(execution, signal.signal, signal.SIGTERM, signal.SIG_IGN, style=Run.PROCESS)
     pid = await run(execution, os.getpid, style=Run.PROCESS)
     execution.close()

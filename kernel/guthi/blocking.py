@@ -190,10 +190,16 @@ async def _call(function: Callable[..., Any], arguments: Any, named: Any, thread
 
 
 class _Iterate(Iterator[Any]):
-    """An async iterator, waited for item by item; closed when it is dropped or left early."""
+    """An async iterator, waited for item by item; closed when it is dropped or left early.
 
-    def __init__(self, items: AsyncIterator[Any], thread: _LoopThread) -> None:
-        self._items, self._thread = items, thread
+    What else it has, such as a progress, is reached through this one.
+    """
+
+    def __init__(self, source: AsyncIterator[Any], thread: _LoopThread) -> None:
+        self._source, self._items, self._thread = source, aiter(source), thread
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
 
     def __next__(self) -> Any:
         try:
@@ -303,6 +309,18 @@ class BlockingNode:
     def cast(self, member: Member | NodeId | str, topic: str, value: Any) -> None:
         """As Node.cast."""
         self._thread.wait_for(self._node.cast(member, topic, value))
+
+    def broadcast(self, topic: str, value: Any) -> None:
+        """As Node.broadcast."""
+        self._thread.wait_for(self._node.broadcast(topic, value))
+
+    def handle_broadcast(self, topic: str, handler: Handler) -> None:
+        """As Node.handle_broadcast; the handler runs on the node's own thread, which it must not block."""
+
+        async def handle() -> None:
+            self._node.handle_broadcast(topic, handler)
+
+        self._thread.wait_for(handle())
 
     def close(self) -> None:
         """Leave the network; a second call does nothing."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from guthi import GuthiError, MalformedMessage, NodeId, NotEncodable, PeerLost
+from guthi_rpc.batches import BATCH, Batch, Shape, read_outcomes
 from guthi_rpc.dispatch import Dispatch
 from guthi_rpc.errors import NotComputed, Overloaded, UnknownFunction
 from guthi_rpc.questions import OVERLOADED, Answer, Question
+from guthi_rpc.results import Outcome
 
 if TYPE_CHECKING:
     from guthi import Node
@@ -54,6 +56,21 @@ class Asking:
                 text = f"{self._name_of(node)} has no room for a call of {name!r}; its queue is full"
                 raise NotComputed(Overloaded(text), was_begun=False)
         raise MalformedMessage(f"{self._name_of(node)} answered a call with something that is no answer")
+
+    async def ask_batch(self, node: NodeId, batch: Batch, timeout_s: float | None) -> list[Outcome]:
+        """Have the node call the function once for each item. Raises as `ask`, but for what the function raised."""
+        self._dispatch.began(node)
+        try:
+            answer = await self._node.request(node, BATCH, batch.to_wire(), timeout_s=timeout_s)
+        except PeerLost as error:
+            raise NotComputed(error, was_begun=True) from error
+        finally:
+            self._dispatch.ended(node)
+        wire, seconds = self._read(answer, node, batch.name)
+        wanted = 1 if batch.shape is Shape.FOLD else len(batch.items)
+        if not isinstance(wire, list) or len(wire) != wanted:
+            raise MalformedMessage(f"{self._name_of(node)} answered a batch with something that is no answer")
+        return read_outcomes(wire, seconds, self._node.codec, self._name_of(node))
 
     def _blamed(self, error: NotEncodable, node: NodeId, question: Question) -> NotEncodable:
         """The error with the argument at fault, or with the function whose result is."""

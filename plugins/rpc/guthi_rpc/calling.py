@@ -8,12 +8,12 @@ keeps it from having its effect twice (see `once`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 from guthi import DeadlineExceeded, NodeId
 from guthi_rpc.asking import Asking
+from guthi_rpc.checkpoints import Checkpoints
 from guthi_rpc.context import current_deadline
 from guthi_rpc.dispatch import Dispatch
 from guthi_rpc.errors import NotComputed, Overloaded
@@ -28,10 +28,13 @@ RETRY_S = 1.0  # how soon a node that was lost is asked again, if there is no ot
 
 
 class Calling:
-    """The calls of one node; `state_of` gives the newest checkpoint of a call, by its number."""
+    """The calls of one node, `me`."""
 
-    def __init__(self, asking: Asking, dispatch: Dispatch, finder: Finder, state_of: Callable[[int], Any]) -> None:
-        self._asking, self._dispatch, self._finder, self._state_of = asking, dispatch, finder, state_of
+    def __init__(
+        self, asking: Asking, dispatch: Dispatch, finder: Finder, checkpoints: Checkpoints, me: NodeId
+    ) -> None:
+        self._asking, self._dispatch, self._finder = asking, dispatch, finder
+        self._checkpoints, self._me = checkpoints, me
         self._numbers = count(1)
 
     def question(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any], options: Options) -> Question:
@@ -39,6 +42,19 @@ class Calling:
         return Question(
             name, arguments, named, next(self._numbers), options.key, options.priority, idempotent=options.idempotent
         )
+
+    def number(self) -> int:
+        """A number that no other call of this node has."""
+        return next(self._numbers)
+
+    def resume(self, question: Question, number: int | None) -> None:
+        """Let the call be a further attempt at an earlier one, from that one's last checkpoint on."""
+        if number is not None:
+            question.number, question.state = number, self._checkpoints.state((self._me, number))
+
+    def done(self, number: int) -> None:
+        """The call has its result; its checkpoints are needed no more."""
+        self._checkpoints.forget((self._me, number))
 
     async def call(self, question: Question, options: Options) -> tuple[Answer, NodeId]:
         """The answer, and the node that gave it. Raises what the function raised, UnknownFunction, UnknownMember,
@@ -58,7 +74,7 @@ class Calling:
                     raise failure.reason from None
                 refused.add(node)
                 last = failure
-                question.state = self._state_of(question.number)
+                question.state = self._checkpoints.state((self._me, question.number))
             if not any(each not in refused for each in self._dispatch.usable(question.name)):
                 await self._wait_or_raise(last, question.name, deadline)
                 refused.clear()

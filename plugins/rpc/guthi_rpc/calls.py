@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from guthi import NodeId, UsageError
 from guthi_rpc.asking import Asking
 from guthi_rpc.calling import Calling, deadline_after, time_left
-from guthi_rpc.checkpoints import Checkpoints
 from guthi_rpc.dispatch import Dispatch
 from guthi_rpc.finding import Finder
 from guthi_rpc.gathering import Gathered, Mode, gather
@@ -34,16 +33,15 @@ class Calls:
         asking: Asking,
         dispatch: Dispatch,
         finder: Finder,
-        checkpoints: Checkpoints,
         options: Options,
     ) -> None:
         self._node, self._calling, self._asking = node, calling, asking
-        self._dispatch, self._finder, self._checkpoints = dispatch, finder, checkpoints
+        self._dispatch, self._finder = dispatch, finder
         self._options = options
 
     def having(self, options: Options) -> Calls:
         """The same, with other options."""
-        return Calls(self._node, self._calling, self._asking, self._dispatch, self._finder, self._checkpoints, options)
+        return Calls(self._node, self._calling, self._asking, self._dispatch, self._finder, options)
 
     async def call(self, name: str, /, *arguments: Any, **named: Any) -> Any:
         """Call a function by name, and return its value; see Rpc.call."""
@@ -53,7 +51,7 @@ class Calls:
         try:
             answer, _ = await self._calling.call(question, self._options)
         finally:
-            self._checkpoints.forget((self._node.id, question.number))
+            self._calling.done(question.number)
         return answer.value
 
     def submit(self, name: str, /, *arguments: Any, **named: Any) -> Call:

@@ -53,7 +53,7 @@ class Finder:
                     return
                 if deadline is not None and deadline < give_up_at:
                     waited_s = deadline - started_at
-                    raise DeadlineExceeded(f"nobody had a function {name!r} within {waited_s:.2g} s") from None
+                    raise DeadlineExceeded(f"nobody had a function {name!r} within {waited_s:.1g} s") from None
                 raise self._unknown(name, only) from None
 
     def _is_found(self, name: str, only: NodeId | None) -> bool:

@@ -20,6 +20,7 @@ class Item:
     index: int
     value: Any
     losses: int = 0
+    number: int | None = None  # of the call, once it has been given out
 
 
 class Items:

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from guthi import DeadlineExceeded, Member, NodeId, Role, Service, UsageError
-from guthi_rpc import errors
 from guthi_rpc.announcing import Announcer
 from guthi_rpc.asking import CALL, Asking
+from guthi_rpc.batches import BATCH
 from guthi_rpc.calling import Calling
 from guthi_rpc.calls import CAST, Calls
 from guthi_rpc.checkpoints import Checkpoints
 from guthi_rpc.context import CallId
 from guthi_rpc.directory import MAX_FUNCTIONS, Directory
 from guthi_rpc.dispatch import Dispatch
+from guthi_rpc.errors import TRAVELLING, UnknownFunction
 from guthi_rpc.execution import Execution
 from guthi_rpc.finding import Finder, listed
 from guthi_rpc.functions import Function, Run, describe_function
 from guthi_rpc.gathering import Gathered
 from guthi_rpc.handles import Call
 from guthi_rpc.listing import FunctionInfo, list_functions
-from guthi_rpc.mapping import PATIENCE_S, MapResult, MapRun
+from guthi_rpc.mapper import Mapper, read_errors
+from guthi_rpc.mapping import PATIENCE_S, MapRun, MapSettings
 from guthi_rpc.once import Once
 from guthi_rpc.options import DEFAULT, Options, Where
 from guthi_rpc.outcomes import Outcomes
-from guthi_rpc.questions import Answer
+from guthi_rpc.reducing import reduce_in_tree
 from guthi_rpc.serving import Serving
 
 if TYPE_CHECKING:
@@ -59,17 +62,19 @@ class Rpc:
         self._finder = Finder(node, self._directory, self._announcer, self._next_change)
         self._asking = Asking(node, self._dispatch)
         self._checkpoints = Checkpoints(node, self._keeper, config.checkpoint_interval)
-        self._calling = Calling(
-            self._asking, self._dispatch, self._finder, lambda number: self._checkpoints.state((node.id, number))
-        )
+        self._calling = Calling(self._asking, self._dispatch, self._finder, self._checkpoints, node.id)
         outcomes = Outcomes(clock, config.retention, config.max_keys, config.max_key_results)
         once = Once(node, self._directory, outcomes, self._dispatch.ranked, lambda n, q: self._asking.ask(n, q, None))
-        self._serving = Serving(self._execution, once, self._checkpoints)
-        self._calls = Calls(node, self._calling, self._asking, self._dispatch, self._finder, self._checkpoints, DEFAULT)
-        for error in errors.TRAVELLING:
+        self._serving = Serving(self._execution, once, self._checkpoints, node.codec)
+        self._calls = Calls(node, self._calling, self._asking, self._dispatch, self._finder, DEFAULT)
+        self._mapper = Mapper(
+            node, self._directory, self._dispatch, self._finder, self._asking, self._calling, self._next_change
+        )
+        for error in TRAVELLING:
             node.codec.register(error, f"rpc.{error.__name__}")
         node.handle(CALL, self._serving.called)
         node.handle(CAST, self._serving.cast)
+        node.handle(BATCH, self._serving.batch)
 
     def close(self) -> None:
         """Serve nothing more."""
@@ -123,7 +128,7 @@ class Rpc:
     def unregister(self, name: str) -> None:
         """Take a function of this node out of the store; raises UnknownFunction."""
         if self._functions.pop(name, None) is None:
-            raise errors.UnknownFunction(f"this node has no function {name!r}; it has: {listed(self._functions)}")
+            raise UnknownFunction(f"this node has no function {name!r}; it has: {listed(self._functions)}")
         self._announcer.unregistered(name)
 
     @property
@@ -208,40 +213,48 @@ class Rpc:
         star: bool = False,
         on: Sequence[Where] | Where | None = None,
         timeout: float | None = None,
-    ) -> AsyncGenerator[MapResult, None]:
-        """Call a function once for each item, on all nodes that have it, and give the results as they come.
+        ordered: bool = False,
+        idempotent: bool = False,
+        errors: str = "raise",
+        chunk: int | None = None,
+        priority: int = 0,
+        patience: float = PATIENCE_S,
+    ) -> MapRun:
+        """Call a function once for each item, on all nodes that have it; an asynchronous iterator of the results.
 
-        Each result unpacks into `item, value`. With `star` an item is a tuple or list of arguments. `on` limits the
-        nodes; `timeout` is for one item, in seconds from when a node was given it. Items are taken from the input as
-        nodes have room, so it may be endless; if it is no asynchronous one, it should not block. An item whose node
-        is lost is computed again by another, so the function should be one that may run twice. An exception of the
-        function ends the map. Raises UnknownFunction, NoProvider, and PeerLost for an item that nodes are lost with
-        again and again.
+        Each result unpacks into `item, value`; they come as they are ready, or with `ordered` in the order of the
+        items. With `star` an item is a tuple or list of arguments. `on` limits the nodes; `timeout` is for one item,
+        in seconds from when a node was given it. Items are taken from the input as nodes have room, so it may be
+        endless; if it is no asynchronous one, it should not block. Quick items are given out in chunks, whose size
+        adapts; `chunk` sets it, and with 1 each item is a call of its own, which can go on from its last checkpoint.
+        An item whose node is lost is computed again by another, so the function should be one that may run twice; if
+        it may even do so at a time (`idempotent`), items that are late at the end are copied to idle nodes. With
+        errors="return" an exception of the function is the result's `error`; else it ends the map. A map of a higher
+        `priority` goes before others at the nodes. When all nodes that have the function are gone, it waits `patience`
+        seconds for another. `progress` of what is returned tells how far it has come.
+        Raises UnknownFunction, NoProvider, and PeerLost for an item that nodes are lost with again and again.
         """
-        return self._map(name, items, star, on, timeout)
+        settings = MapSettings(ordered, idempotent, read_errors(errors), chunk, patience)
+        return self._mapper.run(name, items, settings, star=star, on=on, timeout_s=timeout, priority=priority)
 
-    async def _map(
+    async def reduce(
         self,
         name: str,
+        combine: str,
         items: Iterable[Any] | AsyncIterable[Any],
-        star: bool,
-        on: Sequence[Where] | Where | None,
-        timeout: float | None,
-    ) -> AsyncGenerator[MapResult, None]:
-        chosen = await self._finder.limited_to(name, on)
+        *,
+        star: bool = False,
+        on: Sequence[Where] | Where | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Map, and combine all values into one on the nodes, in a tree: `combine` is a function of two values.
 
-        async def call(node: NodeId, item: Any) -> Answer:
-            question = self._calling.question(name, tuple(_starred(item)) if star else (item,), {}, DEFAULT)
-            return await self._asking.ask(node, question, timeout)
-
-        def providers() -> dict[NodeId, int]:
-            usable = self._dispatch.usable(name)
-            return {node: self._directory.workers(node) + 1 for node in usable if chosen is None or node in chosen}
-
-        run = MapRun(items, call, providers, self._next_change, self._node.network.name_of, PATIENCE_S)
-        async with aclosing(run.results()) as results:
-            async for result in results:
-                yield result
+        It has to be associative and commutative, and in the store of every node that has `name`. Raises as `map`, and
+        UsageError where there is no item.
+        """
+        async with aclosing(self.map(name, items, star=star, on=on, timeout=timeout)) as results:
+            values = (result.value async for result in results)
+            return await reduce_in_tree(values, partial(self._mapper.fold, combine))
 
     def state(self, call: Call | CallId) -> Any:
         """The newest state that a running call passed to `checkpoint`, as far as it has come here; else None."""
@@ -272,9 +285,3 @@ class Rpc:
 
 
 RPC: Service[Rpc] = Service("rpc")
-
-
-def _starred(item: Any) -> Sequence[Any]:
-    if isinstance(item, tuple | list):
-        return item
-    raise UsageError(f"with star=True an item is a tuple or a list of arguments, not {type(item).__name__}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeAlias
 
 from guthi import Incoming, NodeId
+from guthi.values.codec import Codec
+from guthi_rpc.batches import batched, read_batch, write_outcomes
 from guthi_rpc.checkpoints import Checkpoints
 from guthi_rpc.context import Context
 from guthi_rpc.execution import Execution
@@ -28,9 +30,9 @@ log = logging.getLogger("guthi_rpc.serving")
 class Serving:
     """Runs this node's functions for whoever asks; `functions` are those that it has."""
 
-    def __init__(self, execution: Execution, once: Once, checkpoints: Checkpoints) -> None:
+    def __init__(self, execution: Execution, once: Once, checkpoints: Checkpoints, codec: Codec) -> None:
         self.functions: dict[str, Function] = {}
-        self._execution, self._once, self._checkpoints = execution, once, checkpoints
+        self._execution, self._once, self._checkpoints, self._codec = execution, once, checkpoints, codec
 
     def called(self, incoming: Incoming) -> Told | Awaitable[Any] | str | None:
         """The handler of calls."""
@@ -46,6 +48,24 @@ class Serving:
             why = "its queue is full" if told else "it has no such function"
             log.warning("a one-way call of %r from %s was not run: %s", question.name, incoming.peer, why)
         return None
+
+    def batch(self, incoming: Incoming) -> Awaitable[Any] | str | None:
+        """The handler of several items of a map."""
+        batch = read_batch(incoming.value)
+        function = self.functions.get(batch.name)
+        if function is None or self._execution.is_closed:
+            return None
+        if self._execution.is_full(function.description.run):
+            return OVERLOADED
+        context = Context(
+            batch.name, (incoming.peer, batch.number), deadline=incoming.deadline, priority=batch.priority
+        )
+        return Later(partial(self._run_batch, batched(function, batch.shape), batch.items, context))
+
+    async def _run_batch(self, function: Function, items: Sequence[Any], context: Context) -> Told:
+        answer = self._execution.run(function, (items,), {}, context)
+        outcomes, seconds = answer if isinstance(answer, tuple) else await answer
+        return write_outcomes(outcomes, self._codec), seconds, self._execution.running
 
     def _serve(self, question: Question, caller: NodeId, deadline: float | None) -> Told | Awaitable[Any] | str | None:
         function = self.functions.get(question.name)

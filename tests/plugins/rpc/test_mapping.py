@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import count
 from random import Random
@@ -18,8 +18,9 @@ from guthi.api import NodeId
 from guthi.errors import PeerLost
 from guthi_rpc import MapResult, NoProvider
 from guthi_rpc.errors import NotComputed
-from guthi_rpc.execution import Answer
-from guthi_rpc.mapping import MAX_LOSSES, MapRun
+from guthi_rpc.items import Item
+from guthi_rpc.mapping import MAX_LOSSES, MapRun, MapSettings
+from guthi_rpc.results import Outcome
 
 ALICE, BOB, CAROL = (NodeId(name.encode() * 16) for name in "abc")
 
@@ -41,7 +42,11 @@ class Cluster:
         self.turns: Callable[[NodeId], int] = lambda _: 1
         self.change = asyncio.Event()
 
-    async def call(self, node: NodeId, item: Any) -> Answer:
+    async def call(self, node: NodeId, items: Sequence[Item]) -> list[Outcome]:
+        """One place for one item, as the tests below count them."""
+        return [await self.one(node, item.value) for item in items]
+
+    async def one(self, node: NodeId, item: Any) -> Outcome:
         self.calls.append((node, item))
         self.under_way[node] += 1
         self.most[node] = max(self.most[node], self.under_way[node])
@@ -50,7 +55,11 @@ class Cluster:
                 await asyncio.sleep(0)
                 if node not in self.nodes:
                     raise NotComputed(PeerLost(name_of(node), "it died"), was_begun=True)
-            return await self.compute(item), 0.5
+            return Outcome(await self.compute(item), 0.5)
+        except Exception as error:
+            if isinstance(error, NotComputed):
+                raise
+            return Outcome(None, 0.5, error)
         except asyncio.CancelledError:
             self.cancelled.append(item)
             raise
@@ -82,12 +91,13 @@ class Cluster:
         await self.change.wait()
 
     def run(self, items: Any, patience_s: float = 0.0, retry_s: float = 60.0) -> MapRun:
-        return MapRun(items, self.call, lambda: self.listed, self.changed, name_of, patience_s, retry_s)
+        settings = MapSettings(chunk=1, patience_s=patience_s, retry_s=retry_s)
+        return MapRun(items, self.call, lambda: self.listed, self.changed, name_of, settings)
 
 
 async def collect(run: MapRun) -> list[MapResult]:
     async with asyncio.timeout(10):
-        return [result async for result in run.results()]
+        return [result async for result in run]
 
 
 def assert_squares(results: list[MapResult], items: list[int]) -> None:
@@ -139,7 +149,7 @@ async def test_who_is_quick_gets_more() -> None:
 async def test_a_slow_consumer_slows_the_map_down() -> None:
     cluster = Cluster(alice=2)
     taken = 0
-    async with aclosing(cluster.run(count()).results()) as results:
+    async with aclosing(cluster.run(count())) as results:
         async for _ in results:
             taken += 1
             for _ in range(10):
@@ -152,7 +162,7 @@ async def test_a_slow_consumer_slows_the_map_down() -> None:
 async def test_the_items_of_a_lost_node_are_computed_elsewhere() -> None:
     cluster = Cluster(alice=3, bob=3)
     results = []
-    async for result in cluster.run(range(60)).results():
+    async for result in cluster.run(range(60)):
         results.append(result)
         if len(results) == 20:
             cluster.lose(BOB)
@@ -163,7 +173,7 @@ async def test_the_items_of_a_lost_node_are_computed_elsewhere() -> None:
 async def test_a_lost_node_is_left_alone_before_the_directory_notices() -> None:
     cluster = Cluster(alice=3, bob=3)
     results = []
-    async for result in cluster.run(range(60)).results():
+    async for result in cluster.run(range(60)):
         results.append(result)
         if len(results) == 20:
             cluster.lose(BOB, noticed=False)
@@ -174,7 +184,7 @@ async def test_a_lost_node_is_left_alone_before_the_directory_notices() -> None:
 async def test_a_node_that_comes_back_gets_work_again() -> None:
     cluster = Cluster(alice=1, bob=1)
     results = []
-    async for result in cluster.run(range(100)).results():
+    async for result in cluster.run(range(100)):
         results.append(result)
         if len(results) == 20:
             cluster.lose(BOB)
@@ -222,7 +232,7 @@ async def test_an_input_may_depend_on_the_results() -> None:
 
     values = []
     async with asyncio.timeout(10):
-        async for result in Cluster(alice=3).run(feed()).results():
+        async for result in Cluster(alice=3).run(feed()):
             values.append(result.value)
             queue.put_nowait(result.value)
     assert values == [4, 16, 256, 65536]
@@ -231,7 +241,7 @@ async def test_an_input_may_depend_on_the_results() -> None:
 async def test_leaving_an_endless_map_cancels_what_is_under_way() -> None:
     cluster = Cluster(alice=3, bob=3)
     cluster.turns = lambda _: 20
-    results = cluster.run(count()).results()
+    results = cluster.run(count())
     async for _ in results:
         break
     await results.aclose()
@@ -243,7 +253,7 @@ async def test_leaving_an_endless_map_cancels_what_is_under_way() -> None:
 async def test_leaving_without_closing_does_so_too() -> None:
     cluster = Cluster(alice=3)
     cluster.turns = lambda _: 20
-    async for _ in cluster.run(count()).results():
+    async for _ in cluster.run(count()):
         break
     for _ in range(10):
         await asyncio.sleep(0)
@@ -324,12 +334,13 @@ async def test_one_that_only_this_map_missed_is_tried_again() -> None:
     cluster = Cluster(alice=1)
     failures = iter([True, True, False])
 
-    async def call(node: NodeId, item: Any) -> Answer:
+    async def call(node: NodeId, items: Sequence[Item]) -> list[Outcome]:
         if next(failures, False):
             raise NotComputed(PeerLost("alice", "the session broke"), was_begun=True)
-        return item * item, 0.5
+        return [Outcome(item.value**2, 0.5) for item in items]
 
-    run = MapRun([3], call, lambda: cluster.listed, cluster.changed, name_of, 60, retry_s=0)
+    settings = MapSettings(patience_s=60, retry_s=0)
+    run = MapRun([3], call, lambda: cluster.listed, cluster.changed, name_of, settings)
     assert [result.value for result in await collect(run)] == [9]
 
 
@@ -337,19 +348,17 @@ async def test_an_item_that_kills_its_nodes_ends_the_map() -> None:
     cluster = Cluster(**dict.fromkeys("abcdefgh", 1))
     killed: list[NodeId] = []
 
-    async def call(node: NodeId, item: Any) -> Answer:
+    async def call(node: NodeId, items: Sequence[Item]) -> list[Outcome]:
         await asyncio.sleep(0)
-        if item != "poison":
-            return item * item, 0.5
         killed.append(node)
         cluster.lose(node)
         raise NotComputed(PeerLost(str(node), "it died"), was_begun=True)
 
-    run = MapRun(["poison"], call, lambda: cluster.listed, cluster.changed, str, 0.0)
+    run = MapRun(["poison"], call, lambda: cluster.listed, cluster.changed, str, MapSettings(patience_s=0.0))
     with pytest.raises(PeerLost) as caught:
         await collect(run)
     assert len(killed) == MAX_LOSSES
-    assert caught.value.__notes__ == [f"item 0 was given to {MAX_LOSSES} nodes, and none of them computed it"]
+    assert caught.value.__notes__ == [f"item 0 was given to {MAX_LOSSES} nodes, and none computed it"]
 
 
 @settings(max_examples=60, deadline=None)
@@ -362,7 +371,7 @@ def test_whoever_comes_and_goes_nothing_is_lost_and_nothing_comes_twice(seed: in
         cluster.turns = lambda _: rng.randint(1, 4)
         results = []
         losses = 0
-        async for result in cluster.run(range(size)).results():
+        async for result in cluster.run(range(size)):
             results.append(result)
             node = rng.choice([BOB, CAROL])
             if rng.random() < 0.2 and losses < MAX_LOSSES - 1:

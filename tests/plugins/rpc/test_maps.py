@@ -114,7 +114,7 @@ async def test_leaving_a_map_early_cancels_what_is_under_way(network: Network, a
         return value
 
     bob.register(work)
-    async for result in alice.map("work", range(1000)):
+    async for result in alice.map("work", range(1000), chunk=1):
         assert result.value == 0
         break
     await network.until(lambda: len(cancelled) == alice._directory.workers(bob._node.id) + 1 - (0 in cancelled))
@@ -129,16 +129,13 @@ async def test_an_exception_ends_a_map(alice: Rpc, bob: Rpc, caplog: pytest.LogC
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_a_map_whose_nodes_are_all_gone(
-    network: Network, alice: Rpc, bob: Rpc, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_map_whose_nodes_are_all_gone(network: Network, alice: Rpc, bob: Rpc) -> None:
     async def wait(value: int) -> None:
         await asyncio.Event().wait()
 
     bob.register(wait)
     await alice.available("wait", timeout=10)
-    monkeypatch.setattr("guthi_rpc.service.PATIENCE_S", 0.05)
-    task = asyncio.create_task(_collected(alice.map("wait", range(3))))
+    task = asyncio.create_task(_collected(alice.map("wait", range(3), patience=0.05)))
     await network.until(lambda: bob._execution.running > 0)
     await network.stop("bob")
     with pytest.raises(NoProvider, match=r"none came within 0.05 s; \d+ items were given out in vain"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from guthi import NodeId, UsageError
@@ -14,6 +14,7 @@ from guthi_rpc.gathering import Gathered, Mode, gather
 from guthi_rpc.handles import Call
 from guthi_rpc.options import Options, Where
 from guthi_rpc.questions import Answer, Question
+from guthi_rpc.streaming import stream_values
 
 if TYPE_CHECKING:
     from guthi import Node
@@ -64,6 +65,18 @@ class Calls:
         question = self._calling.question(name, arguments, named, self._options)
         node = await self._calling.provider(question, self._options)
         await self._node.cast(node, CAST, question.to_wire())
+
+    def stream(
+        self,
+        name: str,
+        /,
+        *arguments: Any,
+        inputs: Iterable[Any] | AsyncIterable[Any] | None = None,
+        **named: Any,
+    ) -> AsyncGenerator[Any, None]:
+        """The values that a generator of the store yields; see Rpc.stream."""
+        question = self._calling.question(name, arguments, named, self._options)
+        return stream_values(self._node, self._calling, self._dispatch, question, self._options, inputs)
 
     async def gather(
         self, name: str, /, *arguments: Any, on: Sequence[Where] | None = None, mode: str = "all", **named: Any

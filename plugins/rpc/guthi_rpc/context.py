@@ -1,4 +1,4 @@
-"""What a function may know of the call that it is running for: `guthi_rpc.context()`.
+"""What a function may know of the call that it is running for: `guthi_rpc.current_call()`.
 
 It is there in coroutines, in threads and in worker processes alike. Calls that the function makes in its turn inherit
 its deadline, and end when it is cancelled.
@@ -13,7 +13,7 @@ from typing import Any
 from guthi.api import NodeId
 from guthi.errors import UsageError
 
-__all__ = ["CallId", "Context", "context", "current_deadline", "running_call"]
+__all__ = ["CallId", "Context", "current_call", "current_deadline", "running_call"]
 
 CallId = tuple[NodeId, int]
 """The caller and the number that it gave the call; all attempts at the call have the same."""
@@ -71,7 +71,7 @@ class Context:
 running_call: ContextVar[Context | None] = ContextVar("guthi_rpc.context", default=None)
 
 
-def context() -> Context:
+def current_call() -> Context:
     """The call that this code runs for; raises UsageError outside a function of the store."""
     found = running_call.get()
     if found is None:

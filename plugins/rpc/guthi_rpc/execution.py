@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -82,19 +83,26 @@ class Execution:
     async def _in_task(self, call: Callable[[], Awaitable[Any]], context: Context) -> Answer:
         clock = asyncio.get_running_loop().time
         started_at = clock()
-        self.running += 1
-        self._coroutines += 1
         running_call.set(context)  # the task is this call's own
         try:
-            value = await call()
+            with self.lasting():
+                value = await call()
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                 raise
             raise contained(error)  # noqa: B904 - as above
+        return Answer(value, clock() - started_at)
+
+    @contextmanager
+    def lasting(self) -> Iterator[None]:
+        """A call that runs on the loop for as long as the context; it counts as a coroutine does."""
+        self.running += 1
+        self._coroutines += 1
+        try:
+            yield
         finally:
             self.running -= 1
             self._coroutines -= 1
-        return Answer(value, clock() - started_at)
 
     # ---- in a pool
 

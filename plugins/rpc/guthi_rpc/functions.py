@@ -31,29 +31,30 @@ class Run(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What every node learns of a function."""
+    """What every node learns of a function; one that `yields` is a generator, and gives a stream of values."""
 
     name: str
     signature: str
     doc: str
     run: Run
+    yields: bool = False
 
-    def to_wire(self) -> list[str]:
+    def to_wire(self) -> list[str | bool]:
         """The positional list that `from_wire` reads."""
-        return [self.name, self.signature, self.doc, self.run.value]
+        return [self.name, self.signature, self.doc, self.run.value, self.yields]
 
     @classmethod
     def from_wire(cls, wire: object) -> Description:
         """Read what a peer says; raises MalformedMessage."""
         match wire:
-            case [str(name), str(signature), str(doc), str(run)]:
+            case [str(name), str(signature), str(doc), str(run), bool(yields)]:
                 pass
             case _:
-                raise MalformedMessage("a function is announced by four texts: name, signature, doc, run")
+                raise MalformedMessage("a function is announced by name, signature, doc, run, and whether it yields")
         if not 0 < len(name) <= MAX_NAME_CHARACTERS or max(len(signature), len(doc)) > MAX_TEXT_CHARACTERS:
             raise MalformedMessage("a function is announced with a name or a text that is too long, or without a name")
         try:
-            return cls(name, signature, doc, Run(run))
+            return cls(name, signature, doc, Run(run), yields)
         except ValueError:
             raise MalformedMessage(f"a function runs in no such way: {run[:80]!r}") from None
 
@@ -66,15 +67,23 @@ class Function:
     call: Callable[..., Any]
     is_async: bool
 
+    @property
+    def yields(self) -> bool:
+        """Whether it gives a stream of values."""
+        return self.description.yields
+
 
 def describe_function(call: Callable[..., Any], name: str | None, run: Run | str | None) -> Function:
     """Take a function into the store; raises UsageError for what cannot be called by name, or run that way."""
     if not callable(call):
         raise UsageError(f"{call!r} is no function; register something that can be called")
-    if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
-        raise UsageError(f"{call!r} is a generator function, and a generator cannot travel; let it return a list")
-    is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__)
-    description = Description(_name(call, name), _signature(call), _doc(call), _run(call, run, is_async))
+    yields = inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call)
+    if yields and run not in (None, Run.INLINE, Run.INLINE.value):
+        raise UsageError(
+            f"{call!r} is a generator function, and runs on the loop or in a thread as it needs; leave run=… out"
+        )
+    is_async = yields or inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__)
+    description = Description(_name(call, name), _signature(call), _doc(call), _run(call, run, is_async), yields)
     return Function(description, call, is_async)
 
 

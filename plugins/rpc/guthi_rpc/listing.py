@@ -14,7 +14,7 @@ __all__ = ["FunctionInfo", "list_functions"]
 
 @dataclass(frozen=True, slots=True)
 class FunctionInfo:
-    """A function of the store; `providers` are names of nodes.
+    """A function of the store; `providers` are names of nodes. One that `yields` gives a stream of values.
 
     `conflicts` names the nodes that have a function of the same name with another signature or docstring, which is most
     often another version: they stand in an entry of their own.
@@ -24,6 +24,7 @@ class FunctionInfo:
     signature: str
     doc: str
     run: Run
+    yields: bool
     providers: tuple[str, ...]
     conflicts: tuple[str, ...] = ()
 
@@ -38,5 +39,7 @@ def list_functions(directory: Directory, name_of: Callable[[NodeId], str]) -> li
         everyone = {node for nodes in having.values() for node in nodes}
         for each, nodes in sorted(having.items(), key=lambda entry: (-len(entry[1]), entry[1])):
             others = tuple(sorted(everyone - set(nodes)))
-            infos.append(FunctionInfo(name, each.signature, each.doc, each.run, tuple(sorted(nodes)), others))
+            infos.append(
+                FunctionInfo(name, each.signature, each.doc, each.run, each.yields, tuple(sorted(nodes)), others)
+            )
     return infos

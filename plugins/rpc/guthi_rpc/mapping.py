@@ -113,7 +113,7 @@ class MapRun(AsyncIterator[MapResult]):
 
     # ---- the iterator
 
-    async def __aiter__(self) -> AsyncGenerator[MapResult, None]:  # type: ignore[override]
+    async def __aiter__(self) -> AsyncGenerator[MapResult, None]:
         """A loop that is left early ends the map, as soon as the interpreter lets go of it."""
         try:
             while True:

@@ -34,7 +34,8 @@ class Question:
     """A call on its way to a node.
 
     `state` is the newest checkpoint of an earlier attempt; `idempotent` says that a call with a key, too, may run
-    again where it is not known whether it has run. A `relayed` one has begun at the node that is asked.
+    again where it is not known whether it has run. A `relayed` one has begun at the node that is asked. With `inputs`
+    the caller streams values to the function.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Question:
     state: Any = None
     idempotent: bool = False
     relayed: bool = False
+    inputs: bool = False
 
     def to_wire(self) -> list[Any]:
         """The list that `read_question` reads."""
@@ -61,6 +63,8 @@ class Question:
             words["idempotent"] = True
         if self.relayed:
             words["relayed"] = True
+        if self.inputs:
+            words["inputs"] = True
         return [*wire, words] if words else wire
 
 
@@ -82,4 +86,5 @@ def _with_words(question: Question, words: dict[Any, Any]) -> Question:
         raise MalformedMessage("the priority of a call is a whole number")
     question.key, question.priority, question.state = key, priority, words.get("state")
     question.idempotent, question.relayed = words.get("idempotent") is True, words.get("relayed") is True
+    question.inputs = words.get("inputs") is True
     return question

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -33,6 +33,7 @@ from guthi_rpc.options import DEFAULT, Options, Where
 from guthi_rpc.outcomes import Outcomes
 from guthi_rpc.reducing import reduce_in_tree
 from guthi_rpc.serving import Serving
+from guthi_rpc.streaming import STREAM, Streaming
 
 if TYPE_CHECKING:
     from guthi import Node
@@ -75,6 +76,8 @@ class Rpc:
         node.handle(CALL, self._serving.called)
         node.handle(CAST, self._serving.cast)
         node.handle(BATCH, self._serving.batch)
+        streaming = Streaming(node, self._functions.get, self._execution, self._checkpoints)
+        node.handle_stream(STREAM, streaming.serve)
 
     def close(self) -> None:
         """Serve nothing more."""
@@ -204,6 +207,24 @@ class Rpc:
         answered.
         """
         return await self.options(timeout=timeout).gather(name, *arguments, on=on, mode=mode, **named)
+
+    def stream(
+        self,
+        name: str,
+        /,
+        *arguments: Any,
+        inputs: Iterable[Any] | AsyncIterable[Any] | None = None,
+        on: Where | None = None,
+        timeout: float | None = None,
+        **named: Any,
+    ) -> AsyncGenerator[Any, None]:
+        """The values that a generator of the store yields, as they are made: `async for value in rpc.stream("tail")`.
+
+        With `inputs` the function gets an async iterator of these as its first argument, and takes them as it needs
+        them. Whoever is quicker waits for the other. Leaving the loop ends the function. Raises as `call`; a stream
+        whose node is lost is not begun again.
+        """
+        return self.options(on=on, timeout=timeout).stream(name, *arguments, inputs=inputs, **named)
 
     def map(
         self,

@@ -8,7 +8,7 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeAlias
 
-from guthi import Incoming, NodeId
+from guthi import Incoming, NodeId, UsageError
 from guthi.values.codec import Codec
 from guthi_rpc.batches import batched, read_batch, write_outcomes
 from guthi_rpc.checkpoints import Checkpoints
@@ -55,6 +55,8 @@ class Serving:
         function = self.functions.get(batch.name)
         if function is None or self._execution.is_closed:
             return None
+        if function.yields:
+            raise UsageError(f"{batch.name!r} gives a stream of values, and cannot be mapped; use rpc.stream for it")
         if self._execution.is_full(function.description.run):
             return OVERLOADED
         context = Context(
@@ -71,6 +73,8 @@ class Serving:
         function = self.functions.get(question.name)
         if function is None or self._execution.is_closed:
             return None
+        if function.yields:
+            raise UsageError(f"{question.name!r} gives a stream of values; use rpc.stream for it")
         context = Context(
             question.name,
             (caller, question.number),

@@ -1,0 +1,141 @@
+"""Functions that give more than one value: async generators, and generators, whose values travel as they are made.
+
+On `rpc.stream` a stream is opened with a call (see `questions`); the values that it yields come back over the stream.
+With the word `inputs` the caller sends values too: the function's first argument is then an async iterator of them. Who
+is quicker waits for the other, both ways, by the credit of the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from guthi import Incoming, NodeId, Stream, StreamEnded, UsageError
+from guthi_rpc.calling import Calling, deadline_after, time_left
+from guthi_rpc.checkpoints import Checkpoints
+from guthi_rpc.context import Context, running_call
+from guthi_rpc.dispatch import Dispatch
+from guthi_rpc.errors import Overloaded, UnknownFunction
+from guthi_rpc.execution import Execution
+from guthi_rpc.functions import Function
+from guthi_rpc.options import Options
+from guthi_rpc.questions import Question, read_question
+
+if TYPE_CHECKING:
+    from guthi import Node
+
+__all__ = ["STREAM", "Streaming", "stream_values"]
+
+STREAM = "rpc.stream"
+
+
+class Streaming:
+    """Runs this node's generators for whoever asks; `find` looks them up."""
+
+    def __init__(
+        self, node: Node, find: Callable[[str], Function | None], execution: Execution, checkpoints: Checkpoints
+    ) -> None:
+        self._node, self._find, self._execution, self._checkpoints = node, find, execution, checkpoints
+
+    async def serve(self, incoming: Incoming, stream: Stream) -> None:
+        """The handler of streams; what the function raises is the caller's to see."""
+        question = read_question(incoming.value)
+        function = self._find(question.name)
+        if function is None or self._execution.is_closed:
+            raise UnknownFunction(f"{self._node.name} has no function {question.name!r} any more; call it again")
+        if not function.yields:
+            raise UsageError(f"{question.name!r} gives one value; use rpc.call for it")
+        if self._execution.is_full(function.description.run):
+            raise Overloaded(f"{self._node.name} has no room for a call of {question.name!r}; its queue is full")
+        context = Context(
+            question.name,
+            (incoming.peer, question.number),
+            deadline=incoming.deadline,
+            state=question.state,
+            report=self._checkpoints.report,
+        )
+        arguments = [stream, *question.arguments] if question.inputs else question.arguments
+        running_call.set(context)
+        try:
+            with self._execution.lasting():
+                async with aclosing(_values(function, arguments, question.named)) as values:
+                    async for value in values:
+                        await stream.send(value)
+        finally:
+            self._checkpoints.ended(context.call)
+
+
+def _values(function: Function, arguments: Any, named: dict[str, Any]) -> AsyncGenerator[Any, None]:
+    made = function.call(*arguments, **named)
+    return made if isinstance(made, AsyncGenerator) else _in_thread(made)
+
+
+async def _in_thread(values: Any) -> AsyncGenerator[Any, None]:
+    """A plain generator may wait or compute between two values, so each is fetched in a thread."""
+    end = object()
+    try:
+        while (value := await asyncio.to_thread(next, values, end)) is not end:
+            yield value
+    finally:
+        values.close()
+
+
+async def stream_values(
+    node: Node,
+    calling: Calling,
+    dispatch: Dispatch,
+    question: Question,
+    options: Options,
+    inputs: Iterable[Any] | AsyncIterable[Any] | None,
+) -> AsyncGenerator[Any, None]:
+    """The values that the function yields. Raises what it raises, and what a call raises."""
+    question.inputs = inputs is not None
+    deadline = deadline_after(options.timeout)
+    provider = await calling.provider(question, options)
+    dispatch.began(provider)
+    try:
+        async with _opened(node, provider, question, time_left(deadline)) as stream:
+            feeding = asyncio.ensure_future(_feed(stream, inputs)) if inputs is not None else None
+            if feeding is None:
+                stream.finish()
+            try:
+                async for value in stream:
+                    yield value
+                    _raise_if_failed(feeding)
+                _raise_if_failed(feeding)
+            finally:
+                if feeding is not None:
+                    feeding.cancel()
+                    await asyncio.gather(feeding, return_exceptions=True)
+    finally:
+        dispatch.ended(provider)
+
+
+def _opened(node: Node, provider: NodeId, question: Question, timeout_s: float | None) -> Any:
+    return node.open_stream(provider, STREAM, question.to_wire(), timeout_s=timeout_s)
+
+
+def _raise_if_failed(feeding: asyncio.Future[None] | None) -> None:
+    if feeding is not None and feeding.done() and feeding.exception() is not None:
+        feeding.result()
+
+
+async def _feed(stream: Stream, inputs: Iterable[Any] | AsyncIterable[Any]) -> None:
+    """Send what there is, as fast as the function takes it; a function may end before it has taken all."""
+    try:
+        async for value in _as_asynchronous(inputs):
+            await stream.send(value)
+        stream.finish()
+    except StreamEnded:
+        return
+
+
+async def _as_asynchronous(inputs: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+    if isinstance(inputs, AsyncIterable):
+        async for value in inputs:
+            yield value
+    else:
+        for value in inputs:
+            yield value

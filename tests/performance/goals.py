@@ -23,6 +23,7 @@ MEASURES = {
     "array_mb_s": Measure("8 MB array sum, MB/s", less_is_better=False),
     "map_items_s": Measure("map, tasks/s", less_is_better=False),
     "picture_ms": Measure("Mandelbrot, ms", less_is_better=True),
+    "sections_s": Measure("5 on a lock, sections/s", less_is_better=False),
     "idle_percent": Measure("idle, % processor", less_is_better=True),
 }
 
@@ -62,5 +63,7 @@ GOALS = (
     Goal("bulk_mb_s", "Guthi", "gRPC aio", 2, 3),
     Goal("bulk_mb_s", "Guthi, 1,400-byte path", "aioquic", 5, 10),
     Goal("array_mb_s", "Guthi", "asyncio TLS 1.3", 1.0, 2),
+    Goal("sections_s", "Guthi, five nodes", "Redis lock", 1.0, 3),
+    Goal("sections_s", "Guthi, five nodes", "Redis lock, asking each ms", 1.0, 3),
     Goal("idle_percent", "Guthi, four idle nodes", "", 1.0, 0.3),
 )

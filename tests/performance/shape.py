@@ -19,6 +19,7 @@ __all__ = [
     "ARRAY_VALUES",
     "BULK_BYTES",
     "IN_FLIGHT",
+    "SECTIONS",
     "Adapter",
     "Arrays",
     "Bulk",
@@ -26,6 +27,7 @@ __all__ = [
     "Floats",
     "Idles",
     "InFlight",
+    "Locks",
     "Maps",
     "Missing",
     "Pictures",
@@ -37,6 +39,7 @@ __all__ = [
 IN_FLIGHT = 64
 BULK_BYTES = 64 << 20
 ARRAY_VALUES = 1_000_000  # float64: 8 MB
+SECTIONS = 200  # of each contender
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -111,6 +114,14 @@ class Pictures(Protocol):
 
     async def picture(self) -> Any:
         """The escape times of `performance.picture.VIEW`."""
+
+
+@runtime_checkable
+class Locks(Protocol):
+    """Several processes that contend for one lock."""
+
+    async def sections(self, each: int) -> None:
+        """So many critical sections of each, one after another; check that they were."""
 
 
 @runtime_checkable

@@ -12,9 +12,22 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from performance.contest import CONTENDERS
 from performance.picture import expected_picture
 from performance.processes import processor_time_s
-from performance.shape import ARRAY_VALUES, Arrays, Bulk, Calls, Idles, InFlight, Maps, Pictures, payload
+from performance.shape import (
+    ARRAY_VALUES,
+    SECTIONS,
+    Arrays,
+    Bulk,
+    Calls,
+    Idles,
+    InFlight,
+    Locks,
+    Maps,
+    Pictures,
+    payload,
+)
 
 __all__ = ["Trial", "measure"]
 
@@ -104,6 +117,11 @@ async def _picture(client: Pictures, trial: Trial) -> Measures:
     return {"picture_ms": await _median_s(client.picture, trial.seconds, at_most=3) * 1e3}
 
 
+async def _locks(client: Locks, _: Trial) -> Measures:
+    await client.sections(SECTIONS // 10)
+    return {"sections_s": CONTENDERS * SECTIONS / await _seconds(client.sections(SECTIONS))}
+
+
 async def _idle(client: Idles, trial: Trial) -> Measures:
     await client.settle()
     before_s = [processor_time_s(pid) for pid in trial.server_pids]
@@ -135,5 +153,6 @@ _WORKS: tuple[tuple[type, Callable[[Any, Trial], Awaitable[Measures]]], ...] = (
     (Arrays, _array_sum),
     (Maps, _map),
     (Pictures, _picture),
+    (Locks, _locks),
     (Idles, _idle),
 )

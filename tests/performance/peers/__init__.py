@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from performance.contest import CONTENDERS
 from performance.shape import BULK_BYTES
 
 __all__ = ["PEERS", "Peer"]
@@ -31,12 +32,15 @@ class Peer:
         return self.adapter.partition(":")[0]
 
 
+LOCKING = "Guthi, five nodes"
+
 PEERS = (
     Peer("Guthi", "guthi:default", "guthi"),
     Peer("Guthi, polling", "guthi:polling", "guthi"),
     Peer("Guthi, 1,400-byte path", "guthi:narrow", "guthi"),
     Peer("Guthi, four idle nodes", "guthi:idle", "guthi", servers=4, starts_at_most=2),
     Peer("Guthi, two workers", "guthi:workers", "guthi", servers=2),
+    Peer(LOCKING, "guthi:locks", "guthi-mutex", servers=CONTENDERS),
     Peer("UDP floor", "udp:clear", "uvloop"),
     Peer("UDP floor + AES-GCM", "udp:sealed", "cryptography"),
     Peer("asyncio TCP", "tcp:tcp", "msgpack"),
@@ -49,6 +53,8 @@ PEERS = (
     Peer("gRPC", "grpc:blocking", "grpcio"),
     Peer("gRPC aio", "grpc:asyncio", "grpcio"),
     Peer("NATS", "nats:broker", "nats-py"),
+    Peer("Redis lock", "redis:default", "redis", servers=CONTENDERS, starts_at_most=3, beside=LOCKING),
+    Peer("Redis lock, asking each ms", "redis:eager", "redis", servers=CONTENDERS, beside=LOCKING),
     Peer("aioquic", "aioquic:bulk", "aioquic", bulk_bytes=16 << 20, beside="Guthi, 1,400-byte path"),
     Peer("Ray", "ray:actor", "ray", servers=0, starts_at_most=3),
     Peer("Dask", "dask:actor", "distributed", servers=0, starts_at_most=3),

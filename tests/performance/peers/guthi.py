@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +13,9 @@ from guthi import Config, ConfigError, Node
 from guthi.api import Address, DatagramReceiver, Datagrams
 from guthi.udp import SystemHost
 from guthi_mandelbrot.plugin import MandelbrotPlugin, render_distributed
+from guthi_mutex import MUTEX
 from guthi_rpc import RPC, Rpc
+from performance.contest import Contest, contend, contest
 from performance.peers.service import add
 from performance.picture import BANDS, VIEW, WORKERS
 from performance.shape import Floats, Missing, Ready, in_tasks, payload
@@ -162,10 +164,27 @@ class IdleNodes(Nodes):
         yield Idle()
 
 
+class LockingNodes:
+    """Contenders that are nodes with the plugin mutex."""
+
+    async def serve(self, join: Sequence[str], ready: Ready) -> None:
+        """Contend."""
+        addresses = [address.split()[1] for address in join]
+        config = {"node": {"listen": "127.0.0.1:0", "join": addresses, "plugins": ["mutex"]}}
+        async with Node(Config.from_mapping(config, environment={})) as node:
+            mutex = node.require(MUTEX)
+            await contend(lambda: mutex.lock("bench"), ready, node.address)
+
+    def client(self, addresses: Sequence[str]) -> AbstractAsyncContextManager[Contest]:
+        """Of all contenders."""
+        return contest(addresses)
+
+
 ADAPTERS = {
     "default": Nodes(Everything),
     "polling": Nodes(Caller, {"busy_poll_us": POLL_US}),
     "narrow": Nodes(Fetcher, {"max_datagram": NARROW_BYTES}, NarrowHost),
     "idle": IdleNodes(),
+    "locks": LockingNodes(),
     "workers": Nodes(Distributor, servers=WORKERS),
 }

@@ -1,0 +1,102 @@
+"""Makes the messages of a view arrive once and in order, although a session between two members may break and heal.
+
+A session delivers reliably and in order, but what is under way when it breaks is gone. So each message to a member has
+a number in the view and is kept until it is acknowledged, by a message of the other direction or, when there has been
+none for ACK_S, by Received. What is not acknowledged for RESEND_S, then twice as long and so on, is sent again; what
+comes out of turn is dropped, for it will come again (go-back-N).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from guthi import NodeId
+from guthi_mutex.messages import Carried, Received
+from guthi_mutex.view import ViewId
+
+__all__ = ["Channels"]
+
+ACK_S = 0.2
+RESEND_S = 1.0
+LONGEST_RESEND_S = 8.0
+MAX_KEPT = 65_536
+
+
+@dataclass(slots=True)
+class _Channel:
+    """One other member."""
+
+    sent: int = 0  # how many have been
+    kept: deque[Carried] = field(default_factory=deque)
+    received: int = 0
+    ack_at: float | None = None
+    resend_at: float | None = None
+    pause_s: float = RESEND_S
+
+
+class Channels:
+    """The channels of one view; `now` is loop time in seconds. A new view has new ones."""
+
+    def __init__(self, view_id: ViewId) -> None:
+        self._view_id = view_id
+        self._channels: dict[NodeId, _Channel] = {}
+        self.is_broken = False
+        """More waits for a member than is kept: only another view can mend that."""
+
+    def send(self, to: NodeId, lock: str, body: Any, now: float) -> Carried:
+        """The message that carries this."""
+        channel = self._channels.setdefault(to, _Channel())
+        carried = Carried(self._view_id, channel.sent, channel.received, lock, body)
+        channel.sent += 1
+        channel.ack_at = None
+        if len(channel.kept) == MAX_KEPT:
+            self.is_broken = True
+            return carried
+        channel.kept.append(carried)
+        if channel.resend_at is None:
+            channel.resend_at = now + channel.pause_s
+        return carried
+
+    def receive(self, sender: NodeId, carried: Carried, now: float) -> bool:
+        """Whether this is the next message of the sender, to be acted upon."""
+        channel = self._channels.setdefault(sender, _Channel())
+        self._acknowledged(channel, carried.received, now)
+        if channel.ack_at is None:
+            channel.ack_at = now + ACK_S
+        if carried.number != channel.received:
+            return False
+        channel.received += 1
+        return True
+
+    def acknowledged(self, sender: NodeId, received: Received, now: float) -> None:
+        """A member says how much has arrived."""
+        self._acknowledged(self._channels.setdefault(sender, _Channel()), received.number, now)
+
+    def _acknowledged(self, channel: _Channel, number: int, now: float) -> None:
+        if not channel.kept or number <= channel.kept[0].number:
+            return
+        while channel.kept and channel.kept[0].number < number:
+            channel.kept.popleft()
+        channel.pause_s = RESEND_S
+        channel.resend_at = now + RESEND_S if channel.kept else None
+
+    @property
+    def deadline(self) -> float | None:
+        """When something is to be acknowledged or sent again."""
+        due = [at for each in self._channels.values() for at in (each.ack_at, each.resend_at) if at is not None]
+        return min(due, default=None)
+
+    def on_deadline(self, now: float) -> list[tuple[NodeId, Carried | Received]]:
+        """What is to be sent now."""
+        sends: list[tuple[NodeId, Carried | Received]] = []
+        for id, channel in sorted(self._channels.items()):
+            if channel.resend_at is not None and channel.resend_at <= now:
+                sends += [(id, carried) for carried in channel.kept]
+                channel.pause_s = min(2 * channel.pause_s, LONGEST_RESEND_S)
+                channel.resend_at = now + channel.pause_s
+            if channel.ack_at is not None and channel.ack_at <= now:
+                sends.append((id, Received(self._view_id, channel.received)))
+                channel.ack_at = None
+        return sends

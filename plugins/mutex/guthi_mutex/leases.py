@@ -1,0 +1,126 @@
+"""Decides until when this node may hold locks, and how long it may not yet drop another that may.
+
+A node that uses locks asks all voters of its view, three times a lease, not to drop it. It may hold locks as long as a
+quorum's consents, each counted from when it was asked for, are younger than a lease. A voter that consented accepts no
+view without the other for DRIFT times a lease. Both measure on their own clocks from moments in that order, so the
+holder stops first as long as no clock runs more than DRIFT times as fast as another: never are there two holders
+(Gray and Cheriton, "Leases", SOSP 1989). To come into a view with others is to consent to all of them.
+
+Nothing is sent while no lock is in use. A node that has just started may have consented before it did, and consents
+for as long as it could have.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from guthi import NodeId
+from guthi_mutex.view import View
+
+__all__ = ["DRIFT", "Leases"]
+
+DRIFT = 1.25
+RENEWALS_A_LEASE = 3
+MAX_CONSENTS = 65_536
+LINGER_LEASES = 2  # for so long it is renewed after the last use: who used a lock will often use it again
+
+
+class Leases:
+    """The machine; `lease_s` must be the same on all nodes. Times are loop time in seconds."""
+
+    def __init__(self, me: NodeId, lease_s: float, now: float) -> None:
+        self._me, self.lease_s = me, lease_s
+        self._view: View | None = None
+        self._heard: dict[NodeId, float] = {}  # when we asked for what was consented last
+        self._asked: dict[NodeId, float] = {}  # since when we have asked a voter that has not consented since
+        self._sent_at = -inf
+        self._used_at = -inf
+        self._consented: dict[NodeId, float] = {}
+        self._started_at = now
+        self._valid_until: float | None = -inf  # None: to be computed
+
+    def install(self, view: View | None, now: float, promised_at: float = -inf) -> None:
+        """Another view, or none. A voter consents to all with whom it comes into a view.
+
+        `promised_at` is when this node, as a member of the view before, first promised: whoever decides on the next
+        view has come into this one later, so its consent may be counted from then.
+        """
+        members = view.members if view is not None else ()
+        self._view = view
+        self._heard = {id: max(self._heard.get(id, -inf), promised_at) for id in members}
+        self._asked = {}
+        self._consented.update(dict.fromkeys(members, now))
+        self._sent_at = -inf
+        self._valid_until = None
+
+    # ---- as a holder
+
+    def used(self, now: float) -> None:
+        """Locks are in use."""
+        self._used_at = now
+
+    @property
+    def valid_until(self) -> float:
+        """Until when this node may hold locks; it may be in the past."""
+        if self._valid_until is None:
+            self._valid_until = self._compute()
+        return self._valid_until
+
+    def _compute(self) -> float:
+        if self._view is None or self._me not in self._view.lives:
+            return -inf
+        agreed = {self._me}
+        if self._view.is_quorum(agreed):
+            return inf
+        for id, at in sorted(self._heard.items(), key=lambda item: (-item[1], item[0])):
+            agreed.add(id)
+            if at > -inf and self._view.is_quorum(agreed):
+                return at + self.lease_s
+        return -inf
+
+    def renewals(self, now: float) -> list[NodeId]:
+        """Whom to ask now, if it is time."""
+        if now > self._used_at + LINGER_LEASES * self.lease_s:
+            self._used_at = -inf
+        if self.due_at is None or now < self.due_at or self._view is None:
+            return []
+        self._sent_at = now
+        others = [id for id in self._view.members if id != self._me]
+        for id in others:
+            self._asked.setdefault(id, now)
+        return others
+
+    @property
+    def due_at(self) -> float | None:
+        """When it is time to ask; None while no lock is in use."""
+        if self._used_at == -inf or self._view is None or self._view.members == (self._me,):
+            return None
+        return self._sent_at + self.lease_s / RENEWALS_A_LEASE
+
+    def consented(self, voter: NodeId, sent_at: float, now: float) -> None:
+        """A voter has consented to what was asked at `sent_at`."""
+        if self._view is not None and voter in self._view.lives and self._heard.get(voter, -inf) < sent_at <= now:
+            self._heard[voter] = sent_at
+            self._asked.pop(voter, None)
+            self._valid_until = None
+
+    def silent(self, now: float) -> list[NodeId]:
+        """Who has been asked for longer than anybody's lease lasts, and has not consented."""
+        limit = now - DRIFT * self.lease_s
+        is_asking = now - self._sent_at < self.lease_s
+        return [id for id, at in sorted(self._asked.items()) if is_asking and at < limit]
+
+    # ---- as a voter
+
+    def consent(self, user: NodeId, now: float) -> None:
+        """This node consents not to drop a user."""
+        self._consented[user] = now
+        if len(self._consented) > MAX_CONSENTS:
+            self._consented = {id: at for id, at in self._consented.items() if self.wait_s(id, now) > 0}
+
+    def wait_s(self, user: NodeId, now: float) -> float:
+        """How long a user may not be dropped yet."""
+        if user == self._me:
+            return 0.0  # it gives up its locks by the same deed
+        consented_at = max(self._consented.get(user, -inf), self._started_at)
+        return max(consented_at + DRIFT * self.lease_s - now, 0.0)

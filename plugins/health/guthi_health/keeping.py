@@ -1,0 +1,342 @@
+"""The keeper's side of pending events: it keeps them, offers the free ones, and decides who gets which.
+
+While anything is free, each second some peers are told so by datagrams, a few of them in turn; whoever has a handler
+and a hand free claims. What was claimed is asked for now and then, so that an event is free again whose holder has
+restarted unnoticed, or never heard that its claim was granted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from guthi import GuthiError, Incoming, MalformedMessage, Member, MemberState, Node, NodeId, Role, UsageError
+from guthi_health.errors import EventAbandoned, EventTaken
+from guthi_health.ledger import ID_BYTES, Event, EventState, Ledger
+from guthi_health.store import Store
+
+__all__ = ["CLAIM", "FINISH", "HOLDING", "OFFER", "UPDATE", "Keeper", "Kept"]
+
+OFFER, CLAIM, UPDATE = "health.offer", "health.claim", "health.update"
+FINISH, HOLDING = "health.finish", "health.holding"
+OFFER_S = 1.0
+OFFERED_TO, OFFERED_TOPICS = 64, 16  # a round, in turn
+MOST_TOPIC_CHARACTERS = 200
+CHECK_S = 5.0
+GRACE_S = 10.0  # for the holders of events that were loaded from the disk, to be seen
+HOLDING_TIMEOUT_S = 10.0
+MOST_REASON_CHARACTERS = 500
+
+T = TypeVar("T")
+
+log = logging.getLogger("guthi_health.keeping")
+
+
+class Kept:
+    """An event in the hands of the app that keeps it."""
+
+    def __init__(self, keeper: Keeper, event: Event) -> None:
+        self._keeper, self._event = keeper, event
+
+    @property
+    def id(self) -> bytes:
+        """Names the event, on this node and others."""
+        return self._event.id
+
+    @property
+    def topic(self) -> str:
+        """What kind of work it is."""
+        return self._event.topic
+
+    @property
+    def state(self) -> EventState:
+        """HELD, FREE, DONE or ABANDONED."""
+        return self._event.state
+
+    @property
+    def holder(self) -> NodeId | None:
+        """Who has it in hand, or had it last."""
+        return self._event.holder
+
+    @property
+    def attempt(self) -> int:
+        """How many have had it in hand."""
+        return self._event.attempt
+
+    @property
+    def value(self) -> Any:
+        """Its latest state; its result, once it is DONE."""
+        return self._keeper.decoded(self._event.value)
+
+    async def update(self, value: Any) -> None:
+        """On behalf of the holder: this is how far it is. Raises EventTaken when it is done, abandoned or dropped."""
+        await self._keeper.update(self._event, value)
+
+    async def finish(self, result: Any) -> None:
+        """On behalf of the holder: this came of it. Raises EventTaken, as `update`."""
+        await self._keeper.finish(self._event, result)
+
+    async def release(self, reason: str) -> None:
+        """Take it out of the holder's hands: whoever is available may take it up."""
+        await self._keeper.release(self._event, reason)
+
+    async def outcome(self) -> Any:
+        """Wait for the result. Raises EventAbandoned after the last attempt, EventTaken if it is dropped meanwhile."""
+        return await self._keeper.outcome(self._event)
+
+    async def drop(self) -> None:
+        """Keep it no more; whoever works on it is told when it next says something."""
+        await self._keeper.drop(self._event)
+
+
+class Keeper:
+    """The events of this node. `file` is where durable ones go; None: the node has no folder."""
+
+    def __init__(self, node: Node, ledger: Ledger, file: Path | None) -> None:
+        self._node, self._ledger, self._file = node, ledger, file
+        self._loop = asyncio.get_running_loop()
+        self._disk: Executor | None = None
+        self._store: Store | None = None
+        self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}
+        self._round = 0  # of offers
+        self._is_stirred = asyncio.Event()
+        node.handle(CLAIM, self._claimed)
+        node.handle(UPDATE, self._updated)
+        node.handle(FINISH, self._finished)
+
+    async def open(self) -> None:
+        """Load what is on the disk, and begin to tend it."""
+        if self._file is not None and self._file.exists():
+            for event in await self._on_disk(self._opened().load):
+                self._ledger.keep(event)
+                if event.holder == self._node.id:
+                    self._ledger.release(event, "its node restarted")
+        self._node.start(self._offer_what_is_free(), "offers of pending events")
+        self._node.start(self._check_holders(), "checks of pending events")
+        self._is_stirred.set()
+
+    async def close(self) -> None:
+        """Write nothing more; what was acknowledged is written."""
+        if self._disk is not None and self._store is not None:
+            await self._on_disk(self._store.close)
+            self._disk.shutdown(wait=False)
+
+    # ---- the app
+
+    async def keep(self, topic: str, value: Any, holder: NodeId | None, *, is_durable: bool, attempts: int) -> Kept:
+        """See Pending.keep."""
+        if is_durable and self._file is None:
+            raise UsageError("a durable event needs a folder to lie in; set data_dir in [node]")
+        if attempts < 1 or not 0 < len(topic) <= MOST_TOPIC_CHARACTERS:
+            raise UsageError(
+                f"an event has a topic of 1 to {MOST_TOPIC_CHARACTERS} characters, and an attempt at least"
+            )
+        event = Event(
+            self._node.host.entropy(ID_BYTES), topic, self.encoded(value), holder, int(holder is not None), attempts,
+            is_durable, EventState.HELD if holder is not None else EventState.FREE, held_since=self._loop.time(),
+        )  # fmt: skip
+        self._ledger.keep(event)
+        if holder is not None and not self._is_present(holder):
+            self._ledger.release(event, "its node had failed already")
+        try:
+            await self._save(event)
+        except BaseException:
+            self._ledger.drop(event.id)
+            raise
+        self._is_stirred.set()
+        return Kept(self, event)
+
+    def kept(self, topic: str | None = None) -> list[Kept]:
+        """All events, or those of one topic, oldest first."""
+        return [Kept(self, event) for event in self._ledger if topic in (None, event.topic)]
+
+    async def update(self, event: Event, value: Any) -> None:
+        """See Kept.update."""
+        await self._save(self._ledger.update(event.id, event.attempt, _holder(event), self.encoded(value)))
+
+    async def finish(self, event: Event, result: Any) -> None:
+        """See Kept.finish."""
+        await self._save(self._ledger.done(event.id, event.attempt, _holder(event), self.encoded(result)))
+        self._wake(event)
+
+    async def release(self, event: Event, reason: str) -> None:
+        """See Kept.release."""
+        if self._ledger.release(event, reason):
+            await self._freed(event)
+
+    async def outcome(self, event: Event) -> Any:
+        """See Kept.outcome."""
+        while event.state not in (EventState.DONE, EventState.ABANDONED):
+            self._check_kept(event)
+            future: asyncio.Future[None] = self._loop.create_future()
+            self._waiting.setdefault(event.id, []).append(future)
+            await future
+        self._check_kept(event)
+        if event.state is EventState.ABANDONED:
+            raise EventAbandoned(f"the event of {event.topic!r} was tried {event.attempt} times; lastly {event.reason}")
+        return self.decoded(event.value)
+
+    def _check_kept(self, event: Event) -> None:
+        if self._ledger.get(event.id) is not event:
+            raise EventTaken("the event was dropped")
+
+    async def drop(self, event: Event) -> None:
+        """See Kept.drop."""
+        self._ledger.drop(event.id)
+        self._wake(event)
+        if event.is_durable and self._store is not None:
+            await self._on_disk(self._store.drop, event.id)
+
+    def _wake(self, event: Event) -> None:
+        for future in self._waiting.pop(event.id, ()):
+            if not future.done():
+                future.set_result(None)
+
+    # ---- other nodes
+
+    def lost(self, member: Member, reason: str) -> None:
+        """A node has failed or left: what it had in hand is free."""
+        for event in self._ledger.lost(member.id, reason):
+            self._node.start(self._freed(event))
+
+    async def _freed(self, event: Event) -> None:
+        log.info("an event of %r is %s: %s", event.topic, event.state.name.lower(), event.reason)
+        if event.state is EventState.ABANDONED:
+            self._wake(event)
+        self._is_stirred.set()
+        try:
+            await self._save(event)
+        except sqlite3.Error:  # it is free all the same; after a crash it would seem to be held, and be freed again
+            log.exception("an event of %r is not on the disk as it is", event.topic)
+
+    async def _claimed(self, incoming: Incoming) -> list[Any] | None:
+        if not isinstance(incoming.value, str):
+            raise MalformedMessage("a claim is a topic")
+        if not self._is_present(incoming.peer):
+            return None  # nobody would ever take back what it got
+        event = self._ledger.claim(incoming.value, incoming.peer, self._loop.time())
+        if event is None:
+            return None
+        granted = [event.id, event.attempt, event.value, event.reason]
+        await self._save(event)
+        return granted
+
+    async def _updated(self, incoming: Incoming) -> None:
+        match incoming.value:
+            case [bytes(id), int(attempt), bytes(value)]:
+                await self._save(self._ledger.update(id, attempt, incoming.peer, value))
+            case _:
+                raise MalformedMessage("an update is an event, an attempt and a value")
+
+    async def _finished(self, incoming: Incoming) -> None:
+        match incoming.value:
+            case [bytes(id), int(attempt), True, bytes(result)]:
+                event = self._ledger.done(id, attempt, incoming.peer, result)
+                await self._save(event)
+                self._wake(event)
+            case [bytes(id), int(attempt), False, str(reason)]:
+                event = self._ledger.spoken_for(id, attempt, incoming.peer)
+                await self.release(event, reason[:MOST_REASON_CHARACTERS])
+            case _:
+                raise MalformedMessage("an end is an event, an attempt, whether it went well, and what came of it")
+
+    # ---- what is done in the background
+
+    async def _offer_what_is_free(self) -> None:
+        while True:
+            await self._is_stirred.wait()
+            self._is_stirred.clear()
+            while topics := self._ledger.free_topics():
+                for peer in self._next_peers():
+                    for topic in self._in_turn(topics, OFFERED_TOPICS):
+                        self._node.send_datagram(peer, OFFER, topic)
+                try:  # what is freed meanwhile is offered at once
+                    async with asyncio.timeout(OFFER_S):
+                        await self._is_stirred.wait()
+                        self._is_stirred.clear()
+                except TimeoutError:
+                    pass
+
+    def _next_peers(self) -> list[NodeId]:
+        """This node, and of the others as many as are told at a time, in turn."""
+        others = [each.id for each in self._node.members if takes_events(each)]
+        self._round += 1
+        return [self._node.id, *self._in_turn(others, OFFERED_TO)]
+
+    def _in_turn(self, choices: Sequence[T], count: int) -> list[T]:
+        """So many of them, in the next round the following ones."""
+        if len(choices) <= count:
+            return list(choices)
+        return [choices[(self._round * count + place) % len(choices)] for place in range(count)]
+
+    async def _check_holders(self) -> None:
+        await asyncio.sleep(GRACE_S)
+        while True:
+            for event in self._ledger:
+                if event.state is EventState.HELD and not self._is_present(_holder(event)):
+                    await self.release(event, "its node is gone")
+            for holder, events in sorted(self._ledger.held_by_claim(self._loop.time() - CHECK_S).items()):
+                await self._check(holder, events)
+            await asyncio.sleep(CHECK_S)
+
+    async def _check(self, holder: NodeId, events: list[Event]) -> None:
+        wanted = {(event.id, event.attempt): event for event in events}
+        try:
+            missing = await self._node.request(holder, HOLDING, list(map(list, wanted)), timeout_s=HOLDING_TIMEOUT_S)
+        except GuthiError:
+            return  # its failure detector decides whether it is lost
+        if not isinstance(missing, list):
+            return
+        for key in missing:
+            event = wanted.get(tuple(key)) if isinstance(key, list) else None
+            if event is not None and (event.holder, event.attempt) == (holder, key[1]):
+                await self.release(event, "its node did not have it any more")
+
+    # ---- the disk, and values
+
+    async def _save(self, event: Event) -> None:
+        """Returns when it is safe. Each change is written as the event is when its turn comes."""
+        if event.is_durable and self._ledger.get(event.id) is event:
+            await self._on_disk(self._opened().put, replace(event))
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            assert self._file is not None
+            self._store = Store(self._file)
+        return self._store
+
+    async def _on_disk(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        if self._disk is None:
+            self._disk = self._node.host.thread_executor(f"{self._node.name}-pending", 1)
+        return await self._loop.run_in_executor(self._disk, call, *arguments)
+
+    def encoded(self, value: Any) -> bytes:
+        """A value as it is kept; raises NotEncodable."""
+        return b"".join(self._node.codec.encode(value))
+
+    def decoded(self, value: bytes) -> Any:
+        """A kept value."""
+        return self._node.codec.decode(value)
+
+    def _is_present(self, id: NodeId) -> bool:
+        if id == self._node.id:
+            return True
+        member = self._node.network.membership.get(id)
+        return member is not None and member.is_present
+
+
+def takes_events(member: Member) -> bool:
+    is_peer = member.role is Role.PEER and member.state is MemberState.ALIVE
+    return is_peer and any(name == "health" for name, _ in member.plugins)
+
+
+def _holder(event: Event) -> NodeId:
+    if event.holder is None:
+        raise EventTaken("nobody has the event in hand")
+    return event.holder

@@ -1,0 +1,185 @@
+"""The taker's side of pending events: a node that has a handler and a hand free claims what is offered.
+
+The result, or why there is none, is told to the keeper until it has heard it, be it after a restart; so a keeper with
+durable events may be away while others work for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from guthi import (
+    DeadlineExceeded,
+    GuthiError,
+    Incoming,
+    MalformedMessage,
+    MemberState,
+    Node,
+    NodeId,
+    PeerLost,
+    Role,
+    UnknownMember,
+    UnknownTopic,
+    UsageError,
+)
+from guthi_health.errors import EventTaken
+from guthi_health.keeping import CLAIM, FINISH, HOLDING, OFFER, UPDATE
+
+__all__ = ["Taken", "Taker"]
+
+TIMEOUT_S = 10.0
+FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
+PASSING = (PeerLost, DeadlineExceeded, UnknownTopic)  # what is said, or not, by a keeper that is just restarting
+
+log = logging.getLogger("guthi_health.taking")
+
+
+class Taken:
+    """An event in the hands of the node that has taken it.
+
+    `value` is its latest state, `attempt` counts those who have had it, `reason` says why the last one has it no more.
+    """
+
+    def __init__(self, taker: Taker, keeper: NodeId, topic: str, id: bytes, attempt: int, value: Any, reason: str):
+        self._taker, self.keeper, self.topic, self.id = taker, keeper, topic, id
+        self.attempt, self.value, self.reason = attempt, value, reason
+
+    async def update(self, value: Any) -> bool:
+        """Tell the keeper how far this is: from there it goes on if this node fails.
+
+        False when the keeper cannot be reached just now: go on, the next update or the result will tell it. Raises
+        EventTaken when another node has it by now: let that through, or stop. PendingFull, NotEncodable.
+        """
+        self.value = value
+        return await self._taker.update(self, value)
+
+
+Handler: TypeAlias = Callable[[Taken], Awaitable[Any]]
+
+
+@dataclass(slots=True)
+class _Hands:
+    """Who works on a topic here, and on how many events at a time; `busy` are those, and claims under way."""
+
+    handler: Handler
+    slots: int
+    busy: int = 0
+
+
+class Taker:
+    """What this node offers to take up."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._hands: dict[str, _Hands] = {}
+        self._holding: set[tuple[NodeId, bytes, int]] = set()
+        self._claiming: set[tuple[NodeId, str]] = set()
+        node.handle_datagram(OFFER, self._offered)
+        node.handle(HOLDING, self._asked)
+
+    def take(self, topic: str, handler: Handler, slots: int) -> None:
+        """See Pending.take."""
+        if self._node.me.role is Role.CLIENT:
+            raise UsageError('this node is a client, which is given no work; take events on one with role="peer"')
+        if topic in self._hands:
+            raise UsageError(f"this node takes events of {topic!r} already; raise the slots of that handler")
+        if not inspect.iscoroutinefunction(handler) or slots < 1:
+            raise UsageError("events are taken by a coroutine function, at least one at a time")
+        self._hands[topic] = _Hands(handler, slots)
+
+    async def update(self, taken: Taken, value: Any) -> bool:
+        """See Taken.update."""
+        encoded = b"".join(self._node.codec.encode(value))
+        try:
+            await self._node.request(taken.keeper, UPDATE, [taken.id, taken.attempt, encoded], timeout_s=TIMEOUT_S)
+        except PASSING:
+            return False
+        return True
+
+    def _offered(self, incoming: Incoming) -> None:
+        topic, keeper = incoming.value, incoming.peer
+        hands = self._hands.get(topic) if isinstance(topic, str) else None
+        if hands is not None and hands.busy < hands.slots and (keeper, topic) not in self._claiming:
+            self._claiming.add((keeper, topic))
+            self._node.start(self._claim(keeper, topic, hands), f"claim of {topic}")
+
+    async def _claim(self, keeper: NodeId, topic: str, hands: _Hands) -> None:
+        try:
+            while hands.busy < hands.slots:
+                hands.busy += 1
+                taken = None
+                try:
+                    taken = await self._granted(keeper, topic)
+                finally:
+                    if taken is None:
+                        hands.busy -= 1
+                if taken is None:
+                    return
+                self._node.start(self._work(taken, hands), f"pending {topic}")
+        finally:
+            self._claiming.discard((keeper, topic))
+
+    async def _granted(self, keeper: NodeId, topic: str) -> Taken | None:
+        try:
+            answer = await self._node.request(keeper, CLAIM, topic, timeout_s=TIMEOUT_S)
+        except GuthiError as error:
+            log.info("a claim of %r failed: %s", topic, error)
+            return None
+        match answer:
+            case [bytes(id), int(attempt), bytes(value), str(reason)]:
+                self._holding.add((keeper, id, attempt))
+                return Taken(self, keeper, topic, id, attempt, self._node.codec.decode(value), reason)
+        return None
+
+    async def _work(self, taken: Taken, hands: _Hands) -> None:
+        end: list[Any]
+        try:
+            end = [True, b"".join(self._node.codec.encode(await hands.handler(taken)))]
+        except EventTaken:
+            end = []  # it is somebody else's
+        except Exception as error:
+            log.exception("the handler of pending events of %r failed", taken.topic)
+            end = [False, f"{type(error).__name__}: {error}"]
+        finally:
+            hands.busy -= 1
+        try:
+            if end:
+                await self._report(taken, end)
+        finally:
+            self._holding.discard((taken.keeper, taken.id, taken.attempt))
+
+    async def _report(self, taken: Taken, end: list[Any]) -> None:
+        pause_s = FIRST_RETRY_S
+        while not self._has_left(taken.keeper):
+            try:
+                await self._node.request(taken.keeper, FINISH, [taken.id, taken.attempt, *end], timeout_s=TIMEOUT_S)
+                return
+            except (EventTaken, UnknownMember) as error:
+                log.info("what came of an event of %r is not wanted any more: %s", taken.topic, error)
+                return
+            except PASSING:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LAST_RETRY_S)
+
+    def _has_left(self, keeper: NodeId) -> bool:
+        member = self._node.network.membership.get(keeper)
+        return keeper != self._node.id and (member is None or member.state is MemberState.LEFT)
+
+    def _asked(self, incoming: Incoming) -> list[list[Any]]:
+        """Which of these events this node does not have in hand for the keeper that asks."""
+        if not isinstance(incoming.value, list):
+            raise MalformedMessage("a check is a list of events and attempts")
+        missing = []
+        for each in incoming.value:
+            match each:
+                case [bytes(id), int(attempt)]:
+                    if (incoming.peer, id, attempt) not in self._holding:
+                        missing.append([id, attempt])
+                case _:
+                    raise MalformedMessage("a check is a list of events and attempts")
+        return missing

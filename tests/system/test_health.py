@@ -1,0 +1,112 @@
+"""Failure detection between real processes: SIGKILL is noticed, SIGSTOP forgiven, the busy are not accused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+
+import pytest
+from tests.system.test_processes import Guthi, a_client, cli, end_of, pytestmark
+
+import guthi
+from guthi.membership.members import MemberState
+
+__all__ = ["cli", "pytestmark"]
+
+INTERVAL_S, TIMEOUT_S = 0.8, 0.6
+SLACK_S = 1.0  # the verdict has to reach the client, on a machine with other work
+APP = """
+import asyncio, threading
+
+def spin():
+    while True:  # pure Python: it holds the interpreter's lock as much as it can
+        sum(range(1000))
+
+async def main(node):
+    node.handle("echo", lambda incoming: incoming.value)
+    node.handle("take", lambda incoming: len(incoming.value))
+    node.handle("spin", lambda incoming: threading.Thread(target=spin, daemon=True).start())
+    await asyncio.Event().wait()
+"""
+
+
+def cluster(detector: str, interval_s: float, timeout_s: float) -> str:
+    """Three nodes that watch one another."""
+    text = (
+        '[node]\nlisten = "127.0.0.1:0"\nmain = "app:main"\nplugins = ["health"]\n'
+        f'[plugins.health]\ndetector = "{detector}"\ninterval = "{interval_s}s"\ntimeout = "{timeout_s}s"\n'
+    )
+    return text + "".join(f'[[cluster.nodes]]\nname = "{name}"\n' for name in ("alice", "bob", "carol"))
+
+
+async def state_within(client: guthi.Node, name: str, state: MemberState, within_s: float) -> float:
+    """Wait for it; returns how long that took."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    async with asyncio.timeout(within_s):
+        while client.member(name).state is not state:
+            await asyncio.sleep(0.01)
+    return loop.time() - start
+
+
+@pytest.mark.parametrize(
+    ("detector", "bound_s"), [("echo", INTERVAL_S + TIMEOUT_S), ("swim", 8.0), ("phi-accrual", 8.0)]
+)
+async def test_sigkill_is_noticed_within_the_bound(cli: Guthi, detector: str, bound_s: float) -> None:
+    cli.write(app_py=APP, cluster_toml=cluster(detector, INTERVAL_S, TIMEOUT_S))
+    up, table = await cli.up()
+    async with a_client(table["alice"][0]) as client:
+        await asyncio.sleep(2 * INTERVAL_S)
+        os.kill(table["bob"][1], signal.SIGKILL)
+        await state_within(client, "bob", MemberState.FAILED, bound_s + SLACK_S)
+        verdict = client.member("bob").verdict
+        assert verdict is not None
+        assert verdict.accuser in (client.member("alice").id, client.member("carol").id)
+        code, out, _ = await cli.done("health", "--join", table["alice"][0], "--node", "alice", "--json")
+        rows = {row["name"]: row for row in json.loads(out)}
+        assert code == 0 and rows["bob"]["state"] == "failed" and rows["carol"]["rtt_s"] < 1.0
+    up.terminate()
+    await end_of(up)
+
+
+async def test_sigstop_for_less_than_the_timeout_raises_no_verdict(cli: Guthi) -> None:
+    cli.write(app_py=APP, cluster_toml=cluster("echo", 2.0, 2.0))
+    up, table = await cli.up()
+    async with a_client(table["alice"][0]) as client:
+        seen: list[str] = []
+
+        class Listener:
+            @guthi.hookimpl
+            def member_failed(self, member: guthi.Member) -> None:
+                seen.append(member.name)
+
+        client.hooks.register(Listener(), "listener")
+        for _ in range(2):
+            os.kill(table["bob"][1], signal.SIGSTOP)
+            await asyncio.sleep(1.2)
+            os.kill(table["bob"][1], signal.SIGCONT)
+            await asyncio.sleep(1.5)
+        assert seen == []
+        assert {member.name for member in client.members} == {"alice", "bob", "carol"}
+    up.terminate()
+    assert (await end_of(up))[0] == 0
+
+
+async def test_heartbeats_wait_for_neither_user_code_nor_bulk_transfer(cli: Guthi) -> None:
+    cli.write(app_py=APP, cluster_toml=cluster("echo", 0.8, 0.8))
+    up, table = await cli.up()
+    async with a_client(table["alice"][0]) as client:
+        for name in ("alice", "bob"):
+            await client.request(name, "spin", None)
+        loop = asyncio.get_running_loop()
+        bulk, end = bytes(16 << 20), loop.time() + 6.0
+        sent = 0
+        while loop.time() < end:
+            sent += await client.request("bob", "take", bulk, timeout_s=30)
+            states = {member.name: member.state for member in client.members}
+            assert states == dict.fromkeys(("alice", "bob", "carol"), MemberState.ALIVE)
+        assert sent >= len(bulk)
+    up.terminate()
+    assert (await end_of(up))[0] == 0

@@ -19,7 +19,7 @@ from guthi.errors import ConfigError, MalformedMessage
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["KEY_SIZE", "Identity", "hold_identity", "node_id_of"]
+__all__ = ["KEY_SIZE", "Identity", "hold_identity", "node_id_of", "sync_folder"]
 
 KEY_SIZE = 32
 """Bytes of an X25519 key, private or public (RFC 7748)."""
@@ -136,12 +136,13 @@ def _create_once(path: Path, content: bytes, suffix: str) -> None:
             return
         except OSError:
             os.replace(draft, path)  # a file system without hard links
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make a file that was put into the folder just now outlast a power failure."""
     if os.name == "nt":
         return  # Windows cannot open a folder, and makes a rename durable without it
     descriptor = os.open(folder, os.O_RDONLY)

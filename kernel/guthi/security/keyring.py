@@ -3,7 +3,8 @@
 A cluster key is 32 secret bytes that all nodes of one network share: it admits to the network, and is apart
 from the identity, which says who a node is. Written form: `guthi1-` and, in lower-case base32 without padding
 (RFC 4648), the key and a checksum of 4 bytes, so that a typo is noticed before it looks like an unreachable
-network. Keys are rotated with a keyring: a node accepts every key that it holds, and seals with the first.
+network. Keys are rotated with a keyring: a node accepts every key that it holds, and seals with the first. A rotation
+is three steps, each on all nodes: the new key is added, then it is used, then the old one is removed.
 
 The secret itself is never used in a cipher: each purpose has a key of its own, keyed BLAKE2b (RFC 7693) of
 the purpose.
@@ -17,9 +18,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from guthi.errors import ConfigError
+from guthi.errors import ConfigError, UsageError
 
-__all__ = ["OPEN_KEY", "ClusterKey", "Keyring"]
+__all__ = ["MAX_KEYS", "OPEN_KEY", "ClusterKey", "Keyring"]
+
+MAX_KEYS = 16
+"""How many keys a keyring can have: a rotation needs two."""
 
 _PREFIX = "guthi1-"
 _CHECKSUM_SIZE = 4
@@ -111,6 +115,8 @@ class Keyring:
 
         A network that accepts the open key next to its own would be open to everybody.
         """
+        if len(keys) > MAX_KEYS:
+            raise ConfigError(f"a keyring has at most {MAX_KEYS} cluster keys, not {len(keys)}; remove those unused")
         if not keys:
             raise ConfigError("a keyring needs at least one cluster key; make one: guthi keygen")
         if OPEN_KEY in keys and any(key != OPEN_KEY for key in keys):
@@ -138,6 +144,25 @@ class Keyring:
     def by_id(self, key_id: bytes) -> ClusterKey | None:
         """The key with that id, or None when it is not ours."""
         return self._by_id.get(key_id)
+
+    def adding(self, key: ClusterKey) -> Keyring:
+        """A keyring that accepts this key too. Raises ConfigError as the constructor does."""
+        if self.is_open:
+            raise UsageError("a network without a cluster key has none to rotate; start its nodes with one")
+        return Keyring([*self._keys, key])
+
+    def using(self, key_id: bytes) -> Keyring:
+        """A keyring that seals with the key of this id. Raises UsageError when it is not there."""
+        key = self._by_id.get(key_id)
+        if key is None:
+            raise UsageError(f"there is no key {key_id.hex()} here; add it first")
+        return Keyring([key, *self._keys])
+
+    def removing(self, key_id: bytes) -> Keyring:
+        """A keyring without the key of this id. Raises UsageError for the primary key."""
+        if key_id == self.primary.key_id:
+            raise UsageError(f"{key_id.hex()} is the key in use; use another one first")
+        return Keyring([key for key in self._keys if key.key_id != key_id])
 
     def __repr__(self) -> str:
         return f"Keyring({', '.join(key.fingerprint for key in self._keys)})"

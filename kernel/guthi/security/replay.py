@@ -43,6 +43,11 @@ class ReplayWindow:
         behind = self._highest - counter
         return behind < 0 or (behind < self._size and not self._seen >> behind & 1)
 
+    @property
+    def highest(self) -> int:
+        """The highest counter that was admitted; -1 before the first."""
+        return self._highest
+
     def mark(self, counter: int) -> None:
         """Mark `counter` as seen, now that its datagram is proven authentic."""
         self.admit(counter)

@@ -38,10 +38,12 @@ from guthi.api import Buffer
 from guthi.security.keyring import ClusterKey, Keyring
 from guthi.security.replay import ReplayWindow
 
-__all__ = ["OVERHEAD_BYTES", "SEALED_KIND", "ClusterSeal", "Dropped"]
+__all__ = ["OVERHEAD_BYTES", "SEALED_KIND", "ClusterSeal", "Dropped", "Opened"]
 
 SEALED_KIND = 0x01
 """First byte of every sealed datagram; sessions use others."""
+
+PURPOSE = b"datagram"
 
 _HEADER = struct.Struct("!B4s16sQ")
 _SALT_SIZE = 16
@@ -72,8 +74,15 @@ class _Sender(NamedTuple):
     window: ReplayWindow
 
 
+class Opened(NamedTuple):
+    """What was in a datagram, and the cluster key that it was sealed with."""
+
+    plaintext: bytes
+    key: ClusterKey
+
+
 class ClusterSeal:
-    """Seals with the primary key of the keyring, opens with any of its keys.
+    """Seals with the primary key of the keyring unless told otherwise, opens with any of its keys.
 
     One instance lives as long as its node runs: it owns the salt. `entropy` must be unpredictable, and is
     asked once. `sender_limit` bounds the senders whose counters are remembered (about 1 KiB each).
@@ -83,20 +92,34 @@ class ClusterSeal:
         self.dropped = Dropped()
         self._keyring = keyring
         self._salt = entropy(_SALT_SIZE)
-        self._cipher = _cipher_of(keyring.primary, self._salt)
-        self._counter = 0
+        self._ciphers: dict[bytes, AESGCM] = {}  # ours, by key id
+        self._derived = _derived_of(keyring)
+        self._counter = 0  # one for all keys
         self._sender_limit = sender_limit
         self._senders: OrderedDict[tuple[bytes, bytes], _Sender] = OrderedDict()  # least recently heard first
 
-    def seal(self, plaintext: Buffer) -> bytes:
-        """A datagram that only holders of the cluster key can read or make."""
-        header = _HEADER.pack(SEALED_KIND, self._keyring.primary.key_id, self._salt, self._counter)
+    def change_keys(self, keyring: Keyring) -> None:
+        """Hold these keys from now on; what is sealed with others is not let in any more."""
+        self._keyring, self._derived = keyring, _derived_of(keyring)
+        self._ciphers.clear()
+        for name in [name for name in self._senders if name[0] not in self._derived]:
+            del self._senders[name]
+
+    def seal(self, plaintext: Buffer, key: ClusterKey | None = None) -> bytes:
+        """A datagram that only holders of the cluster key can read or make; `key` may be one that was held lately."""
+        key = key or self._keyring.primary
+        header = _HEADER.pack(SEALED_KIND, key.key_id, self._salt, self._counter)
         nonce = _nonce(self._counter)
         self._counter += 1
-        return header + self._cipher.encrypt(nonce, plaintext, header)
+        return header + self._own_cipher(key).encrypt(nonce, plaintext, header)
 
     def open(self, datagram: Buffer) -> bytes | None:
         """The plaintext; None, counted in `dropped`, for whatever must not be listened to. Never raises."""
+        opened = self.open_with_key(datagram)
+        return opened.plaintext if opened is not None else None
+
+    def open_with_key(self, datagram: Buffer) -> Opened | None:
+        """As `open`, and says which key it was sealed with."""
         raw = bytes(datagram)
         if len(raw) < OVERHEAD_BYTES or raw[0] != SEALED_KIND:
             self.dropped.malformed += 1
@@ -109,7 +132,7 @@ class ClusterSeal:
         if salt == self._salt:
             self.dropped.reflected += 1
             return None
-        sender = self._senders.get((key_id, salt)) or _Sender(_cipher_of(key, salt), ReplayWindow())
+        sender = self._senders.get((key_id, salt)) or self._new_sender(key_id, salt)
         if not sender.window.fresh(counter):
             self.dropped.replayed += 1
             return None
@@ -120,7 +143,17 @@ class ClusterSeal:
             return None
         sender.window.mark(counter)
         self._remember((key_id, salt), sender)
-        return plaintext
+        return Opened(plaintext, key)
+
+    def _own_cipher(self, key: ClusterKey) -> AESGCM:
+        cipher = self._ciphers.get(key.key_id)
+        if cipher is None:
+            derived = self._derived.get(key.key_id) or key.derive(PURPOSE)
+            cipher = self._ciphers[key.key_id] = _cipher_of(derived, self._salt)
+        return cipher
+
+    def _new_sender(self, key_id: bytes, salt: bytes) -> _Sender:
+        return _Sender(_cipher_of(self._derived[key_id], salt), ReplayWindow())
 
     def _remember(self, name: tuple[bytes, bytes], sender: _Sender) -> None:
         self._senders[name] = sender
@@ -129,8 +162,12 @@ class ClusterSeal:
             self._senders.popitem(last=False)
 
 
-def _cipher_of(key: ClusterKey, salt: bytes) -> AESGCM:
-    return AESGCM(blake2b(salt, digest_size=32, key=key.derive(b"datagram")).digest())
+def _derived_of(keyring: Keyring) -> dict[bytes, bytes]:
+    return {key.key_id: key.derive(PURPOSE) for key in keyring.keys}
+
+
+def _cipher_of(derived: bytes, salt: bytes) -> AESGCM:
+    return AESGCM(blake2b(salt, digest_size=32, key=derived).digest())
 
 
 def _nonce(counter: int) -> bytes:

@@ -5,11 +5,14 @@ A session is made in three steps (mission A1): the initiator's INIT, the respond
 responder's session is *half open*: it can receive, and nothing is sent on it.
 
 One session a pair: when both dial at once, the INIT of the smaller node id wins and the other one's is dropped; its
-messages wait for the winner's session. An INIT that comes again is answered by the same RESPONSE.
+messages wait for the winner's session. An INIT that comes again is answered by the same RESPONSE. A node under load
+answers an INIT by a COOKIE, and the initiator sends it again behind that (see `cookies`).
 
-Both messages travel in datagrams that are sealed with the cluster key, after their kind:
+All these travel in datagrams that are sealed with one cluster key, which is also the psk; after their kind:
     INIT      0x01 | initiator index u32 | Noise message 1
     RESPONSE  0x02 | initiator index u32 | responder index u32 | Noise message 2
+    COOKIE    0x05 | initiator index u32 | cookie 16
+    RETRY     0x06 | cookie 16 | the INIT, with its kind
 """
 
 from __future__ import annotations
@@ -19,23 +22,27 @@ from dataclasses import dataclass
 from struct import Struct
 
 from guthi.api import Address, NodeId
+from guthi.security.audience import Audience
+from guthi.security.cookies import COOKIE_BYTES, Admission, InitGate
 from guthi.security.handshake import HandshakeFailed, Initiator, Responder
 from guthi.security.identity import Identity, node_id_of
-from guthi.security.keyring import Keyring
+from guthi.security.keyring import ClusterKey
 from guthi.transport.links import Hello, Route
 from guthi.transport.session import Session, SessionSettings
 
-__all__ = ["INIT", "RESPONSE", "Dialing", "GaveUp", "Opened"]
+__all__ = ["COOKIE", "INIT", "RESPONSE", "RETRY", "Dialing", "GaveUp", "Opened"]
 
 PROLOGUE = b"guthi 1"
 PSK_PURPOSE = b"handshake"
-INIT, RESPONSE = 1, 2
+INIT, RESPONSE, COOKIE, RETRY = 1, 2, 5, 6
 FIRST_RETRY_S = 0.25
 MAX_RETRY_S = 1.0
 MAX_HALF_OPEN = 4096
 
 _init = Struct(">BI")
 _response = Struct(">BII")
+_cookie = Struct(f">BI{COOKIE_BYTES}s")
+_retry = Struct(f">B{COOKIE_BYTES}s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +71,19 @@ class _Dial:
     """Our attempt to open a session."""
 
     initiator: Initiator
+    key: ClusterKey
     index: int
-    datagram: bytes
+    init: bytes
     address: Address
     started_at: float
     tries: int
     retry_at: float
     gives_up_at: float
+    cookie: bytes | None = None
+
+    @property
+    def message(self) -> bytes:
+        return self.init if self.cookie is None else _retry.pack(RETRY, self.cookie) + self.init
 
 
 @dataclass(slots=True)
@@ -78,6 +91,7 @@ class _HalfOpen:
     """A session that the peer has not confirmed yet."""
 
     opened: Opened
+    key: ClusterKey
     init: bytes
     response: bytes
     expires_at: float
@@ -86,29 +100,30 @@ class _HalfOpen:
 class Dialing:
     """All handshakes of one node that are under way.
 
-    `transmit` seals and sends, `reserve` gives an index that no session has, `datagram_bytes` is the largest datagram
-    to an address, `hello` what this node says of itself.
+    `audience` says which cluster key to use, `transmit` seals and sends, `reserve` gives an index that no session has,
+    `datagram_bytes` is the largest datagram to an address, `hello` what this node says of itself.
     """
 
     def __init__(
         self,
         identity: Identity,
-        keyring: Keyring,
+        audience: Audience,
         *,
         entropy: Callable[[int], bytes],
-        transmit: Callable[[bytes, Address], None],
+        transmit: Callable[[bytes, Address, ClusterKey], None],
         reserve: Callable[[], int],
         datagram_bytes: Callable[[Address], int],
         hello: Callable[[], bytes],
         settings: SessionSettings,
         timeout_s: float,
     ) -> None:
-        self._identity, self._keyring, self._entropy = identity, keyring, entropy
+        self._identity, self._audience, self._entropy = identity, audience, entropy
         self._transmit, self._reserve, self._datagram_bytes = transmit, reserve, datagram_bytes
         self._hello, self._settings, self._timeout_s = hello, settings, timeout_s
         self._dials: dict[NodeId, _Dial] = {}
         self._by_index: dict[int, NodeId] = {}
         self._half_open: dict[NodeId, _HalfOpen] = {}
+        self._gate = InitGate(entropy)
 
     def __len__(self) -> int:
         return len(self._dials) + len(self._half_open)
@@ -129,19 +144,20 @@ class Dialing:
 
     def dial(self, peer: NodeId, route: Route, now: float) -> None:
         """Send an INIT, and again until it is answered."""
+        key = self._audience.key_for(route.address)
         initiator = Initiator(
             identity=self._identity,
             peer_public_key=route.public_key,
-            psk=self._keyring.primary.derive(PSK_PURPOSE),
+            psk=key.derive(PSK_PURPOSE),
             prologue=PROLOGUE,
             ephemeral_private=self._entropy(32),
         )
         index = self._reserve()
-        datagram = _init.pack(INIT, index) + initiator.write_init(self._my_hello())
+        init = _init.pack(INIT, index) + initiator.write_init(self._my_hello())
         retry_at, gives_up_at = now + FIRST_RETRY_S, now + self._timeout_s
-        self._dials[peer] = _Dial(initiator, index, datagram, route.address, now, 1, retry_at, gives_up_at)
+        self._dials[peer] = _Dial(initiator, key, index, init, route.address, now, 1, retry_at, gives_up_at)
         self._by_index[index] = peer
-        self._transmit(datagram, route.address)
+        self._transmit(init, route.address, key)
 
     def stop(self, peer: NodeId) -> None:
         """Dial no more."""
@@ -176,18 +192,42 @@ class Dialing:
         session.ping()  # the third step
         return Opened(peer, index, session, source, hello.body)
 
+    def on_cookie(self, plain: bytes) -> None:
+        """The peer is under load, and answers an INIT that echoes this. Raises HandshakeFailed for a misfit."""
+        if len(plain) != _cookie.size:
+            raise HandshakeFailed("a cookie has the wrong length")
+        _, index, cookie = _cookie.unpack(plain)
+        peer = self._by_index.get(index)
+        if peer is None or self._dials[peer].cookie == cookie:
+            return
+        dial = self._dials[peer]
+        dial.cookie = cookie
+        dial.tries += 1
+        self._transmit(dial.message, dial.address, dial.key)
+
     # ---- the peer's
 
-    def on_init(self, plain: bytes, key_id: bytes, source: Address, now: float) -> Opened | None:
-        """The peer dials; returns its half-open session if that is a new one. Raises HandshakeFailed.
+    def on_init(self, plain: bytes, key: ClusterKey, source: Address, now: float) -> Opened | None:
+        """The peer dials, by INIT or RETRY; returns its half-open session if that is a new one. Raises HandshakeFailed.
 
-        `key_id` names the cluster key of the datagram's seal: while keys are rotated the peer's primary key may be
-        another than ours.
+        `key` is the cluster key of the datagram's seal: while keys are rotated the peer's primary key may be another
+        than ours.
         """
-        if len(plain) <= _init.size:
+        init, cookie = plain, None
+        if plain[0] == RETRY and len(plain) > _retry.size:
+            cookie, init = _retry.unpack_from(plain)[1], plain[_retry.size :]
+        if len(init) <= _init.size or init[0] != INIT:
             raise HandshakeFailed("an init is cut short")
-        key = self._keyring.by_id(key_id)
-        assert key is not None  # the seal was opened with it
+        match self._gate.admit(source, cookie, now):
+            case Admission.SEND_COOKIE:
+                _, remote_index = _init.unpack_from(init)
+                self._transmit(_cookie.pack(COOKIE, remote_index, self._gate.cookie_for(source, now)), source, key)
+                raise HandshakeFailed("under load, so a cookie was sent")
+            case Admission.DROP:
+                raise HandshakeFailed("too many from one machine")
+        return self._answer(init, key, source, now)
+
+    def _answer(self, plain: bytes, key: ClusterKey, source: Address, now: float) -> Opened | None:
         responder = Responder(
             identity=self._identity,
             psk=key.derive(PSK_PURPOSE),
@@ -202,15 +242,22 @@ class Dialing:
             return None  # ours wins, and the peer will answer it
         half = self._half_open.get(peer)
         if half is not None and half.init == plain:
-            self._transmit(half.response, source)
+            self._transmit(half.response, source, half.key)
             return None
         if half is None and len(self._half_open) >= MAX_HALF_OPEN:
             raise HandshakeFailed("too many at a time")
         self.stop(peer)
-        return self._respond(peer, responder, plain, hello, source, now)
+        return self._respond(peer, responder, key, plain, hello, source, now)
 
     def _respond(
-        self, peer: NodeId, responder: Responder, init: bytes, hello: Hello, source: Address, now: float
+        self,
+        peer: NodeId,
+        responder: Responder,
+        key: ClusterKey,
+        init: bytes,
+        hello: Hello,
+        source: Address,
+        now: float,
     ) -> Opened:
         _, remote_index = _init.unpack_from(init)
         index = self._reserve()
@@ -224,8 +271,8 @@ class Dialing:
             peer_max_message_bytes=hello.max_message_bytes,
         )
         opened = Opened(peer, index, session, source, hello.body, replaces=self.half_open_index(peer))
-        self._half_open[peer] = _HalfOpen(opened, init, response, now + self._timeout_s)
-        self._transmit(response, source)
+        self._half_open[peer] = _HalfOpen(opened, key, init, response, now + self._timeout_s)
+        self._transmit(response, source, key)
         return opened
 
     def half_open_index(self, peer: NodeId) -> int | None:
@@ -257,7 +304,7 @@ class Dialing:
         if now >= dial.retry_at:
             dial.retry_at = now + min(2 * (now - dial.started_at), MAX_RETRY_S)
             dial.tries += 1
-            self._transmit(dial.datagram, dial.address)
+            self._transmit(dial.message, dial.address, dial.key)
         return None
 
     def expires_at(self, peer: NodeId) -> float:

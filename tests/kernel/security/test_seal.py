@@ -161,3 +161,46 @@ def test_garbage_with_our_key_id_pushes_nobody_out_of_the_table() -> None:
         bob.open(bytes([SEALED_KIND]) + KEY.key_id + number.to_bytes(16, "big") + bytes(40))
     assert bob.open(datagram) is None
     assert bob.dropped == Dropped(forged=100, replayed=1)
+
+
+def test_a_sender_that_starts_again_is_heard_at_once() -> None:
+    bob = seal_of("bob")
+    before, after = seal_of("alice, first life"), seal_of("alice, second life")
+    old = [before.seal(b"before") for _ in range(5)]
+    assert [bob.open(datagram) for datagram in old] == [b"before"] * 5
+    assert bob.open(after.seal(b"after")) == b"after"
+    assert [bob.open(datagram) for datagram in old] == [None] * 5
+
+
+def test_a_receiver_that_starts_again_hears_what_was_recorded_once_more_and_only_once() -> None:
+    datagram = seal_of("alice").seal(b"text")
+    bob = seal_of("bob, second life")
+    assert [bob.open(datagram) for _ in range(3)] == [b"text", None, None]
+
+
+def test_changed_keys_are_used_and_removed_ones_are_not_let_in() -> None:
+    alice, bob = seal_of("alice", KEY, OTHER_KEY), seal_of("bob", KEY, OTHER_KEY)
+    old = [alice.seal(b"old") for _ in range(2)]
+    alice.change_keys(Keyring([OTHER_KEY, KEY]))
+    assert alice.seal(b"new")[1:5] == OTHER_KEY.key_id
+    assert bob.open(alice.seal(b"new")) == b"new"
+    assert bob.open(old[0]) == b"old"
+    bob.change_keys(Keyring([OTHER_KEY]))
+    assert bob.open(old[1]) is None and bob.dropped.unknown_key == 1
+    assert bob.open(alice.seal(b"new")) == b"new"
+
+
+def test_what_was_heard_before_a_change_of_keys_is_still_a_replay() -> None:
+    alice, bob = seal_of("alice", KEY, OTHER_KEY), seal_of("bob", KEY, OTHER_KEY)
+    datagram = alice.seal(b"text")
+    assert bob.open(datagram) == b"text"
+    bob.change_keys(Keyring([OTHER_KEY, KEY]))
+    assert bob.open(datagram) is None and bob.dropped.replayed == 1
+
+
+def test_a_datagram_can_be_sealed_with_another_key_and_no_nonce_is_used_twice() -> None:
+    alice, bob = seal_of("alice", KEY, OTHER_KEY), seal_of("bob", KEY, OTHER_KEY)
+    datagrams = [alice.seal(b"text", key) for key in (KEY, OTHER_KEY, KEY, OTHER_KEY)]
+    assert [datagram[1:5] for datagram in datagrams[:2]] == [KEY.key_id, OTHER_KEY.key_id]
+    assert len({datagram[21:29] for datagram in datagrams}) == 4
+    assert [bob.open_with_key(datagram) for datagram in datagrams[:2]] == [(b"text", KEY), (b"text", OTHER_KEY)]

@@ -1,0 +1,187 @@
+"""LAN discovery: nodes of one cluster find one another, others do not, and nobody's table is filled."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import logging
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from guthi import Config, Node
+from guthi.api import Address, Announcement
+from guthi.discovery import MAX_FOUND, LanDiscovery, cluster_tag
+from guthi.errors import ConfigError
+from guthi.security.keyring import ClusterKey
+from guthi.security.rotation import Action, Change
+from guthi.testing import World, simulated
+
+KEY, OTHER = ClusterKey(b"k" * 32), ClusterKey(b"o" * 32)
+LAN = {"discovery": "lan"}
+ADDRESSES = (Address("10.0.0.1", 6969),)
+
+
+class Silent:
+    """A host that announces nothing."""
+
+    async def open_beacon(self, announcement: Announcement, found: Any) -> Silent:
+        return self
+
+    async def update(self, announcement: Announcement) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def listening(joined: list[Address], me: Sequence[Address] = ADDRESSES) -> LanDiscovery:
+    lan = LanDiscovery(Silent(), joined.extend)  # type: ignore[arg-type]
+    await lan.start(Announcement("me", tuple(me), (cluster_tag(KEY),)))
+    return lan
+
+
+def heard(*addresses: Address, key: ClusterKey = KEY, instance: str = "you") -> Announcement:
+    return Announcement(instance, addresses, (cluster_tag(key),))
+
+
+YOU = Address("10.0.0.2", 6969)
+
+
+async def test_who_announces_our_cluster_is_joined_once() -> None:
+    joined: list[Address] = []
+    lan = await listening(joined)
+    for _ in range(3):
+        lan.found(heard(YOU))
+    assert joined == [YOU]
+
+
+@pytest.mark.parametrize(
+    "announcement",
+    [
+        heard(YOU, key=OTHER),
+        heard(YOU, instance="me"),
+        heard(Address("127.0.0.1", 6969)),
+        Announcement("you", (YOU,), ()),
+        Announcement("you", (), (cluster_tag(KEY),)),
+    ],
+)
+async def test_who_is_not_joined(announcement: Announcement) -> None:
+    joined: list[Address] = []
+    (await listening(joined)).found(announcement)
+    assert joined == []
+
+
+async def test_on_loopback_the_others_of_this_machine_are_joined() -> None:
+    joined: list[Address] = []
+    lan = await listening(joined, [Address("127.0.0.1", 1)])
+    lan.found(heard(Address("127.0.0.1", 2)))
+    assert joined == [Address("127.0.0.1", 2)]
+
+
+async def test_announcements_without_end_are_joined_up_to_a_bound() -> None:
+    joined: list[Address] = []
+    lan = await listening(joined)
+    for number in range(10 * MAX_FOUND):
+        lan.found(heard(Address("10.0.0.3", 1 + number), Address("10.0.0.4", 1 + number)))
+    assert len(joined) == MAX_FOUND
+
+
+def test_a_tag_tells_clusters_apart_and_shows_neither_key_nor_key_id() -> None:
+    tag = cluster_tag(KEY)
+    assert tag != cluster_tag(OTHER) and len(tag) == 16
+    assert KEY.fingerprint not in tag and tag not in KEY.secret.hex()
+
+
+@simulated
+async def test_nodes_find_one_another_without_any_address(world: World) -> None:
+    for name in ("alice", "bob", "carol"):
+        await world.start(name, node=LAN)
+    took_s = await world.until(world.is_whole, within=5.0)
+    assert took_s < 2.0
+
+
+@simulated
+async def test_another_cluster_on_the_same_network_is_left_alone(world: World) -> None:
+    await world.start("alice", node=LAN)
+    stranger = world.add("stranger", node=LAN)
+    stranger.config = stranger.config.with_overrides(security={"cluster_key": OTHER.text()})
+    await stranger.start()
+    await world.sleep(20.0)
+    assert stranger.node.members == [] and world.nodes["alice"].node.members == []
+    assert world.network.sent_datagrams.total() == 0
+
+
+@simulated
+async def test_a_node_that_comes_back_is_found_again(world: World) -> None:
+    await world.start("alice", node=LAN)
+    bob = world.add("bob", node=LAN, disk=False)
+    await bob.start()
+    await world.until(world.is_whole)
+    await bob.stop()
+    await bob.restart()
+    await world.until(world.is_whole, within=5.0)
+
+
+def test_without_multicast_the_node_says_so_and_goes_on_with_join(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(world: World) -> None:
+        world.network.lan.has_multicast = False
+        await world.start("alice", node=LAN)
+        await world.start("bob", node=LAN, join=["alice"])
+        await world.until(world.is_whole)
+
+    with caplog.at_level(logging.WARNING, "guthi"):
+        World(1).run(scenario)
+    assert "only by `join`: the simulated network drops multicast" in caplog.text
+
+
+@simulated
+async def test_after_a_rotation_holders_of_the_new_key_are_found(world: World) -> None:
+    alice = await world.start("alice", node=LAN)
+    for change in (Change(Action.ADD, KEY.secret), Change(Action.USE, KEY.key_id)):
+        await alice.node.network.keys.change([alice.node.me], change, 5.0)
+    bob = world.add("bob", node=LAN)
+    bob.config = bob.config.with_overrides(security={"cluster_key": KEY.text()})
+    await bob.start()
+    await world.until(world.is_whole, within=5.0)
+
+
+async def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = builtins.__import__
+
+    def without_zeroconf(name: str, *arguments: Any, **keywords: Any) -> Any:
+        if name == "guthi.discovery_mdns":
+            raise ImportError(name)
+        return original(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", without_zeroconf)
+    with pytest.raises(ConfigError, match=r"pip install \"guthi\[lan\]\""):
+        async with Node(Config.from_mapping({"node": LAN}, environment={})):
+            pass
+
+
+def multicast_works() -> bool:
+    """Whether a plain multicast datagram comes back over loopback, which containers may forbid."""
+    group, loopback = "224.0.0.251", socket.inet_aton("127.0.0.1")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
+        try:
+            port.bind(("", 0))
+            port.settimeout(1.0)
+            port.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + loopback)
+            port.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, loopback)
+            port.sendto(b"probe", (group, port.getsockname()[1]))
+            return port.recv(16) == b"probe"
+        except OSError:
+            return False
+
+
+async def test_two_real_nodes_find_one_another_by_multicast_on_this_machine() -> None:
+    pytest.importorskip("zeroconf")
+    if not multicast_works():
+        pytest.skip("no multicast on this machine")
+    config = Config.from_mapping({"node": LAN, "security": {"cluster_key": KEY.text()}}, environment={})
+    async with Node(config) as one, Node(config) as other:
+        async with asyncio.timeout(20.0):
+            while not (one.members and other.members):
+                await asyncio.sleep(0.05)
+    assert one.network._lan._beacon is None

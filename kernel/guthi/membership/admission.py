@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from guthi.api import NodeId
 from guthi.membership.effects import Effect, IncompatibleMember, NameConflict
-from guthi.membership.gossip import Discovery, GossipSettings
 from guthi.membership.members import Member
 from guthi.membership.roster import Roster
+from guthi.membership.settings import Discovery, GossipSettings
 
 __all__ = ["Admission"]
 
@@ -16,8 +16,8 @@ __all__ = ["Admission"]
 class Admission:
     """Says each thing once; what it remembers for that is bounded by the size of the table."""
 
-    def __init__(self, roster: Roster, protocol: int, settings: GossipSettings) -> None:
-        self._roster, self._protocol, self._settings = roster, protocol, settings
+    def __init__(self, roster: Roster, settings: GossipSettings) -> None:
+        self._roster, self._settings = roster, settings
         self._conflicts: set[tuple[NodeId, NodeId]] = set()
         self._incompatible: set[NodeId] = set()
 
@@ -26,12 +26,12 @@ class Admission:
         is_full = len(self._roster.members) >= self._settings.max_members
         return not is_full and (met or self._settings.discovery is Discovery.GOSSIP)
 
-    def keep_out(self, record: Member) -> list[Effect]:
-        """It speaks another protocol."""
+    def keep_out(self, record: Member, reason: str) -> list[Effect]:
+        """It is incompatible."""
         if record.id in self._incompatible or len(self._incompatible) >= self._settings.max_members:
             return []
         self._incompatible.add(record.id)
-        return [IncompatibleMember(record, f"it speaks protocol {record.protocol}, and we {self._protocol}")]
+        return [IncompatibleMember(record, reason)]
 
     def name_conflict(self, record: Member) -> list[Effect]:
         """Compare with one namesake only: a thousand nodes of one name are a thousand events, not half a million."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from random import Random
 
 from guthi.membership.admission import Admission
-from guthi.membership.gossip import GossipSettings
 from guthi.membership.joining import jittered
 from guthi.membership.roster import Roster
+from guthi.membership.settings import GossipSettings
 from guthi.membership.sync import difference, digest, fitting, read_ids
 
 __all__ = ["Comparing"]
@@ -27,7 +27,8 @@ class Comparing:
     def begin(self, now: float) -> None:
         """There is, or has just come, much to compare."""
         self._delay_s = self._settings.first_sync_s
-        self.deadline = now + jittered(self._rng, self._delay_s)
+        soon = now + jittered(self._rng, self._delay_s)
+        self.deadline = soon if self.deadline is None else min(self.deadline, soon)
 
     def end(self) -> None:
         """This node is leaving."""

@@ -8,7 +8,16 @@ from typing import TypeAlias
 from guthi.api import Address
 from guthi.membership.members import Member, MemberEvent
 
-__all__ = ["Effect", "IncompatibleMember", "JoinAnswered", "NameConflict", "RequestSync", "SendGossip"]
+__all__ = [
+    "Effect",
+    "IdentityInUse",
+    "IncompatibleMember",
+    "JoinAnswered",
+    "JoinRefused",
+    "NameConflict",
+    "RequestSync",
+    "SendGossip",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,22 @@ class JoinAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinRefused:
+    """A node answered there that does not let this one in, or cannot be a member beside it, for that reason."""
+
+    member: Member
+    address: Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityInUse:
+    """Another node, of which this is the record, has the key of this one: a data_dir was copied. Said once."""
+
+    record: Member
+
+
+@dataclass(frozen=True, slots=True)
 class NameConflict:
     """Two present members have one name; said once for the pair, which is sorted by id."""
 
@@ -50,4 +75,13 @@ class IncompatibleMember:
     reason: str
 
 
-Effect: TypeAlias = SendGossip | RequestSync | JoinAnswered | NameConflict | IncompatibleMember | MemberEvent
+Effect: TypeAlias = (
+    SendGossip
+    | RequestSync
+    | JoinAnswered
+    | JoinRefused
+    | IdentityInUse
+    | NameConflict
+    | IncompatibleMember
+    | MemberEvent
+)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from guthi.api import Address, NodeId
-from guthi.membership.gossip import Discovery, GossipSettings
+from guthi.membership.settings import Discovery, GossipSettings
 
 __all__ = ["JoinList", "jittered"]
 

@@ -9,17 +9,16 @@ A sync makes two tables equal over a reliable session, which the node opens when
 A node syncs with whoever lets it join, and with whoever sends it a Comparison that differs from its own table; so
 nodes that agree open no session.
 
+What is known, and how it changes, is the ledger's (see `ledger`, `own`, `roster`); here is who is told, and when.
+
 Invariants
-- Records only ever change to ones that supersede them, so all tables become equal once records stop changing.
-- Only a member raises its own incarnation. Seeing a record of itself that its own does not beat (an accusation, or
-  what it said before a restart), it takes a higher incarnation and spreads that: it refutes. Whoever repeats an
-  accusation, even a refuted one, is answered directly. After `leave` it refutes nothing.
+- Whoever repeats an accusation of this node, even a refuted one, is answered directly.
 - Whoever shows a record of itself that others hold a better one of (it has restarted, it was said to have left) is
   shown that one, and is synced with only once it has refuted it.
 - With no news to spread no gossip is sent. What remains is slow: a Comparison to a random member, a Hello to join
-  addresses where nobody lives, and, as in Serf, a Hello to a random failed member, so that partitions merge.
-- News is what this node learns while it knows most of its network. A newcomer to whom a sync tells more than it knew
-  spreads nothing of that: it is the newcomer that is new.
+  addresses where nobody lives, and a Hello to a random failed member (see `reconnecting`). News goes to those that
+  failed lately too, with what they stand accused of, as in memberlist: some of them can still take it back.
+- The Hello of a node that cannot be a member here is answered by a Refusal that says why.
 - With discovery STATIC only members that were met directly are admitted; of these, gossip is believed.
 
 Records are not signed: whoever has the cluster key is believed about the state of others, as in memberlist.
@@ -33,38 +32,43 @@ from dataclasses import replace
 
 from guthi.api import Address, NodeId
 from guthi.errors import MalformedMessage, UnknownMember, UsageError
-from guthi.membership.admission import Admission
-from guthi.membership.comparing import Comparing
+from guthi.membership.compatibility import incompatibility
 from guthi.membership.effects import (
     Effect,
+    IdentityInUse,
     IncompatibleMember,
     JoinAnswered,
+    JoinRefused,
     NameConflict,
     RequestSync,
     SendGossip,
 )
 from guthi.membership.gossip import (
-    ENVELOPE_BYTES,
     HEAD_BYTES,
     Comparison,
     Gossip,
-    GossipSettings,
     Hello,
     Message,
-    RumourQueue,
+    Refusal,
     Welcome,
     encode_comparison,
     encode_message,
+    encode_refusal,
 )
 from guthi.membership.joining import JoinList
-from guthi.membership.members import INCARNATION_LIMIT, Member, MemberState, changes, supersedes
+from guthi.membership.ledger import Ledger
+from guthi.membership.members import Member, MemberState, supersedes
+from guthi.membership.reconnecting import Reconnecting
 from guthi.membership.records import decode_record, encode_record
-from guthi.membership.roster import Roster
+from guthi.membership.settings import GossipSettings
+from guthi.membership.verdict import Verdict
 
 __all__ = [
     "Effect",
+    "IdentityInUse",
     "IncompatibleMember",
     "JoinAnswered",
+    "JoinRefused",
     "Membership",
     "NameConflict",
     "RequestSync",
@@ -79,22 +83,20 @@ class Membership:
     """
 
     def __init__(self, me: Member, rng: random.Random, settings: GossipSettings | None = None) -> None:
-        self._me = _checked(me)
         self._rng = rng
         self._settings = settings or GossipSettings()
-        self._roster = Roster(me)
-        self._rumours = RumourQueue(self._settings.retransmit_multiplier)
-        self._routes: dict[NodeId, Address] = {}
+        self._ledger = Ledger(_checked(me), rng, self._settings)
+        self._roster = self._ledger.roster
         self._joins = JoinList(rng, self._settings)
+        self._reconnecting = Reconnecting(self._roster, rng, self._settings)
         self._told_at: dict[NodeId, float] = {}
-        self._admission = Admission(self._roster, me.protocol, self._settings)
         self._gossiped_at = 0.0
-        self.comparing = Comparing(self._roster, self._admission, rng, self._settings)
+        self.comparing = self._ledger.comparing
         self._has_left = False
 
     @property
     def me(self) -> Member:
-        return self._me
+        return self._ledger.me
 
     @property
     def members(self) -> Mapping[NodeId, Member]:
@@ -119,18 +121,16 @@ class Membership:
     @property
     def deadline(self) -> float | None:
         """When `on_deadline` is due; it may be in the past. None: only a call can bring anything about."""
+        next_gossip = self._gossiped_at + self._settings.interval_s if self._has_news else None
         due = self._joins.deadline  # no generator here: the driver asks each turn
-        next_comparison = self.comparing.deadline
-        if next_comparison is not None and (due is None or next_comparison < due):
-            due = next_comparison
-        if self._has_news:
-            next_gossip = self._gossiped_at + self._settings.interval_s
-            due = next_gossip if due is None else min(due, next_gossip)
+        for moment in (self.comparing.deadline, self._reconnecting.deadline, next_gossip):
+            if moment is not None and (due is None or moment < due):
+                due = moment
         return due
 
     @property
     def _has_news(self) -> bool:
-        return bool(self._rumours and self._roster.present)
+        return bool(self._ledger.rumours and self._roster.present)
 
     # Calls of the node
 
@@ -139,7 +139,7 @@ class Membership:
         if self._has_left:
             return []
         for address in addresses:
-            if address not in self._me.addresses:
+            if address not in self.me.addresses:
                 self._joins.add(address, now)
         return self._hellos(now)
 
@@ -150,44 +150,64 @@ class Membership:
         plugins: Iterable[tuple[str, str]] | None = None,
     ) -> None:
         """Say something new about oneself; raises UsageError when others would refuse it."""
-        me = replace(self._me, incarnation=self._me.incarnation + 1)
+        me = replace(self.me, incarnation=self.me.incarnation + 1)
         if addresses is not None:
             me = replace(me, addresses=addresses)
         if plugins is not None:
             me = replace(me, plugins=tuple(sorted(plugins)))
         if not self._has_left:
-            self._become(_checked(me))
+            self._ledger.become(_checked(me))
             self._joins.cross_off(me.addresses)
 
     def met(self, record: Member, now: float) -> list[Effect]:
         """A session with this member has been authenticated, and this is its own record."""
-        if self._has_left or record.id == self._me.id:
+        if self._has_left or record.id == self.me.id:
             return []
-        return [*self._learn(record, now, met=True), *self._remind(record, self.address_of(record))]
+        return self._did(
+            [*self._ledger.take(record, now, met=True), *self._remind(record, self.address_of(record))], now
+        )
 
-    def accuse(self, id: NodeId, state: MemberState, now: float) -> list[Effect]:
-        """A failure detector's verdict on another member, SUSPECT or FAILED; the accused is told at once."""
+    def accuse(
+        self,
+        id: NodeId,
+        state: MemberState,
+        now: float,
+        *,
+        path: str = "direct",
+        evidence: str = "no reason given",
+        health: int = 0,
+    ) -> list[Effect]:
+        """A failure detector's verdict on another member, SUSPECT or FAILED; the accused is told at once.
+
+        The rest is what the Verdict says. Raises UsageError, UnknownMember if there is nobody to accuse.
+        """
         if state not in (MemberState.SUSPECT, MemberState.FAILED):
             raise UsageError(f"a member is accused of being SUSPECT or FAILED, not {state.name}")
-        if id == self._me.id:
+        if id == self.me.id:
             raise UsageError("a node cannot accuse itself; call leave()")
         member = self.get(id)
         if member is None:
             raise UnknownMember(f"no member has the id {id}")
-        verdict = replace(member, state=state)
-        if self._has_left or not supersedes(verdict, member):
+        if member.state is MemberState.LEFT:
+            raise UsageError(f"{member.name} has left, which cannot be told from failing any more; accuse it no longer")
+        accused = replace(member, state=state, verdict=Verdict.given(self.me.id, path, evidence, health))
+        if self._has_left or not supersedes(accused, member):
             return []
-        return [*self._learn(verdict, now), *self.vouch(id, now)]
+        return self._did([*self._ledger.take(accused, now), *self.vouch(id, now)], now)
 
     def vouch(self, id: NodeId, now: float) -> list[Effect]:
         """This member was heard: if it is thought ill of, it is told what, so that it can refute it."""
         member = self.get(id)
-        if self._has_left or member is None or id == self._me.id or member.state is MemberState.ALIVE:
+        if self._has_left or member is None or id == self.me.id or member.state is MemberState.ALIVE:
             return []
         if now < self._told_at.get(id, float("-inf")) + self._settings.interval_s:
             return []  # heard again before the refutation can be here
         self._told_at[id] = now
         return [self._send(self.address_of(member), Gossip, [member])]
+
+    def objection_to(self, record: Member) -> str | None:
+        """Why the node that shows this record cannot be a member here, for people there; None if it can."""
+        return incompatibility(record, self.me)
 
     def leave(self, now: float) -> list[Effect]:
         """Say goodbye. Afterwards nothing is taken in; `deadline` is None when the goodbye has been spread."""
@@ -196,9 +216,10 @@ class Membership:
         self._has_left = True
         self._joins.clear()
         self.comparing.end()
-        self._become(replace(self._me, state=MemberState.LEFT, incarnation=self._me.incarnation + 1))
+        self._reconnecting.end()
+        self._ledger.become(replace(self.me, state=MemberState.LEFT, incarnation=self.me.incarnation + 1))
         return [
-            self._send(self.address_of(member), Gossip, [self._me])
+            self._send(self.address_of(member), Gossip, [self.me])
             for member in self._some_present(self._settings.farewells)
         ]
 
@@ -210,7 +231,10 @@ class Membership:
         unknown_count = sum(record.id not in known for record in records)
         if len(records) > self._settings.resync_records:
             self.comparing.begin(now)
-        return self._learn_all(records, now, is_news=unknown_count <= len(known))
+        effects, doubted = self._ledger.reconcile(records, now, is_news=unknown_count <= len(known))
+        for member in self._rng.sample(doubted, min(len(doubted), self._settings.farewells)):
+            effects += self.vouch(member.id, now)
+        return self._did(effects, now)
 
     # Messages
 
@@ -224,28 +248,37 @@ class Membership:
             case Welcome():
                 effects = self._on_welcome(message, source, now)
             case Gossip():
-                effects = self._learn_all(message.records, now)
+                effects = self._ledger.hear(message.records, now)
             case Comparison():
                 effects = self._on_comparison(message, source, now)
-        if any(record.id == self._me.id and record.state is not MemberState.ALIVE for record in message.records):
-            effects.append(self._send(source, Gossip, [self._me]))  # the accuser hears the answer first
+            case Refusal():
+                effects = self._on_refusal(message, source, now)
+        if any(record.id == self.me.id and record.state is not MemberState.ALIVE for record in message.records):
+            effects.append(self._send(source, Gossip, [self.me]))  # the accuser hears the answer first
+        return self._did(effects, now)
+
+    def _did(self, effects: list[Effect], now: float) -> list[Effect]:
+        self._reconnecting.look(now)
         return effects
 
     def _on_hello(self, hello: Hello, source: Address, now: float) -> list[Effect]:
-        if hello.record.id == self._me.id:
+        if hello.record.id == self.me.id:
             self._joins.cross_off([source])  # our own hello came back: that address is ours
             return []
         effects = self._sighted(hello.record, hello.more, source, now)
-        records = [encode_record(record) for record in (self._me, *self._better_known(hello.record))]
+        reason = self.objection_to(hello.record)
+        if reason is not None:
+            return [*effects, SendGossip(source, encode_refusal(self.me, reason))]
+        records = [encode_record(record) for record in (self.me, *self._ledger.better_known(hello.record))]
         room_bytes = self._settings.datagram_budget_bytes - sum(HEAD_BYTES + len(record) for record in records)
-        records += self._news(room_bytes, but_of=hello.record.id)
+        records += self._ledger.news(room_bytes, but_of=hello.record.id)
         return [*effects, SendGossip(source, encode_message(Welcome, records))]
 
     def _on_welcome(self, welcome: Welcome, source: Address, now: float) -> list[Effect]:
         id = welcome.record.id
-        if id == self._me.id:
+        if id == self.me.id:
             return []
-        was_present = self._is_present(id)
+        was_present = self._ledger.is_present(id)
         effects = self._sighted(welcome.record, welcome.more, source, now)
         effects += self._remind(welcome.record, source)
         member = self.get(id)
@@ -255,90 +288,37 @@ class Membership:
         answered = self._joins.answered(dict.fromkeys((source, *member.addresses)), id)
         effects += [JoinAnswered(member, address) for address in answered]
         if answered or not was_present:
-            self._rumours.add(self._me)  # with so many newcomers at once, who let them in could not spread them alone
+            self._ledger.rumours.add(
+                self.me
+            )  # with so many newcomers at once, who let them in could not spread them alone
             if member.is_present:
                 effects.append(RequestSync(member))
         return effects
 
     def _on_comparison(self, comparison: Comparison, source: Address, now: float) -> list[Effect]:
-        if comparison.record.id == self._me.id:
+        if comparison.record.id == self.me.id:
             return []
         effects = self._sighted(comparison.record, (), source, now)
         effects += self._remind(comparison.record, source)
-        if self._is_present(comparison.record.id) and self.comparing.calls_for_sync(comparison.fingerprint, now):
+        if self._ledger.is_present(comparison.record.id) and self.comparing.calls_for_sync(comparison.fingerprint, now):
             effects.append(RequestSync(self._roster.members[comparison.record.id]))
         return effects
 
+    def _on_refusal(self, refusal: Refusal, source: Address, now: float) -> list[Effect]:
+        if refusal.record.id == self.me.id:
+            return []
+        effects = self._ledger.take(refusal.record, now)
+        reason = incompatibility(self.me, refusal.record) or refusal.reason
+        return [*effects, JoinRefused(refusal.record, source, reason)]
+
     def _sighted(self, record: Member, more: Sequence[Member], source: Address, now: float) -> list[Effect]:
-        effects = self._learn_all(more, now)
-        effects += self._learn(record, now, met=True)
-        if record.id in self._roster.members:
-            self._routes[record.id] = source
+        effects = self._ledger.hear(more, now)
+        effects += self._ledger.take(record, now, met=True)
+        self._ledger.sighted(record.id, source)
         return effects
-
-    def _better_known(self, record: Member) -> list[Member]:
-        """What is known of a member that has just shown this record of itself, if that is something else.
-
-        Then it has restarted, or stands accused, and must see what is known in order to refute it.
-        """
-        known = self.get(record.id)
-        return [known] if known is not None and known != record else []
 
     def _remind(self, record: Member, address: Address) -> list[Effect]:
-        return [self._send(address, Gossip, [known]) for known in self._better_known(record)]
-
-    # Records
-
-    def _learn_all(self, records: Iterable[Member], now: float, *, is_news: bool = True) -> list[Effect]:
-        known = self._roster.members
-        effects: list[Effect] = []
-        for record in records:
-            if known.get(record.id) is not record:  # most often it is the very same, thanks to `decode_record`
-                effects += self._learn(record, now, is_news=is_news)
-        return effects
-
-    def _learn(self, record: Member, now: float, *, met: bool = False, is_news: bool = True) -> list[Effect]:
-        if record.id == self._me.id:
-            self._refute(record)
-            return []
-        if record.protocol != self._me.protocol:
-            return self._admission.keep_out(record)
-        old = self.get(record.id)
-        if not (self._admission.admits(met=met) if old is None else supersedes(record, old)):
-            return []
-        if record.id in self._roster.hearsay:
-            old = None  # nobody was told of it
-        self._take(record, now)
-        if is_news and record.id not in self._roster.hearsay:
-            self._rumours.add(record)
-        else:
-            self._rumours.drop(record.id)  # what was being said of it is out of date
-        effects: list[Effect] = [*changes(old, record)]
-        if self._roster.is_shared(record.name):
-            effects += self._admission.name_conflict(record)
-        return effects
-
-    def _take(self, record: Member, now: float) -> None:
-        old = self.get(record.id)
-        if old is not None and old.addresses != record.addresses:
-            self._routes.pop(record.id, None)  # it has moved
-        self._roster.put(record, now)
-        if self.comparing.deadline is None:
-            self.comparing.begin(now)
-
-    def _refute(self, record: Member) -> None:
-        is_beaten = record == self._me or supersedes(self._me, record)
-        if not is_beaten and record.incarnation + 1 < INCARNATION_LIMIT:
-            self._become(replace(self._me, incarnation=record.incarnation + 1))
-
-    def _become(self, me: Member) -> None:
-        self._me = me
-        self._roster.put_me(me)
-        self._rumours.add(me)
-
-    def _is_present(self, id: NodeId) -> bool:
-        member = self.get(id)
-        return member is not None and member.is_present
+        return [self._send(address, Gossip, [known]) for known in self._ledger.better_known(record)]
 
     # Timers
 
@@ -349,53 +329,42 @@ class Membership:
             effects += self._gossip(now)
         if self.comparing.is_due(now):
             effects += self._compare()
-            effects += self._knock()
-            self._forget(now)
+            self._ledger.forget(now)
+            self._told_at = {id: moment for id, moment in self._told_at.items() if self.get(id) is not None}
+        knocked = self._reconnecting.due(now)
+        if knocked is not None:
+            effects.append(self._send(self.address_of(knocked), Hello, [self.me, knocked]))
         return effects
 
     def _hellos(self, now: float) -> list[Effect]:
-        return [self._send(address, Hello, [self._me]) for address in self._joins.due(now, self._is_present)]
+        return [self._send(address, Hello, [self.me]) for address in self._joins.due(now, self._ledger.is_present)]
 
     def _gossip(self, now: float) -> list[Effect]:
         self._gossiped_at = now
         effects: list[Effect] = []
-        for member in self._some_present(self._settings.fanout):
-            news = self._news(self._settings.datagram_budget_bytes, at_least=1)
+        for member in self._audience(now):
+            accusation = [encode_record(member)] if member.state is not MemberState.ALIVE else []
+            room_bytes = self._settings.datagram_budget_bytes - sum(HEAD_BYTES + len(record) for record in accusation)
+            news = self._ledger.news(room_bytes, at_least=1 - len(accusation))
             if news:
-                effects.append(SendGossip(self.address_of(member), encode_message(Gossip, news)))
+                records = list(dict.fromkeys([*accusation, *news]))
+                effects.append(SendGossip(self.address_of(member), encode_message(Gossip, records)))
         return effects
 
+    def _audience(self, now: float) -> list[Member]:
+        """Some of those that are present or failed lately, all with the same chance."""
+        pool = [*self._roster.present, *self._roster.failed_since(now - self._settings.dead_gossip_s)]
+        chosen = self._rng.sample(pool, min(self._settings.fanout, len(pool)))
+        return [self._roster.members[id] for id in chosen]
+
     def _compare(self) -> list[Effect]:
-        payload = encode_comparison(self._me, self._roster.fingerprint)
+        payload = encode_comparison(self.me, self._roster.fingerprint)
         return [SendGossip(self.address_of(member), payload) for member in self._some_present(1)]
-
-    def _knock(self) -> list[Effect]:
-        """Say hello to a failed member, so often that it hears from one of us a turn.
-
-        The probability is Serf's (`reconnect`): failed members over live ones.
-        """
-        failed = self._roster.failed()
-        if not failed or self._rng.random() * (1 + len(self._roster.present)) >= len(failed):
-            return []
-        member = self._roster.members[self._rng.choice(failed)]
-        return [self._send(self.address_of(member), Hello, [self._me, member])]
-
-    def _forget(self, now: float) -> None:
-        forgotten = self._roster.forget(now - self._settings.forget_s)
-        for id in forgotten:
-            self._routes.pop(id, None)
-            self._told_at.pop(id, None)
-            self._rumours.drop(id)
-        self._admission.forget(forgotten)
 
     # Sending
 
     def _send(self, address: Address, kind: type[Hello | Welcome | Gossip], records: Iterable[Member]) -> SendGossip:
         return SendGossip(address, encode_message(kind, [encode_record(record) for record in records]))
-
-    def _news(self, budget_bytes: int, *, at_least: int = 0, but_of: NodeId | None = None) -> list[bytes]:
-        member_count = 1 + len(self._roster.present)
-        return self._rumours.take(budget_bytes - ENVELOPE_BYTES, member_count, at_least=at_least, but_of=but_of)
 
     def _some_present(self, count: int) -> list[Member]:
         present = self._roster.present
@@ -404,7 +373,7 @@ class Membership:
 
     def address_of(self, member: Member) -> Address:
         """Where a member is best reached: whence it last spoke to us, else the first of its own addresses."""
-        return self._routes.get(member.id, member.addresses[0])
+        return self._ledger.address_of(member)
 
 
 def _checked(me: Member) -> Member:

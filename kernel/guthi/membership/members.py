@@ -15,6 +15,7 @@ from hashlib import blake2b
 from struct import Struct
 
 from guthi.api import Address, NodeId
+from guthi.membership.verdict import Verdict
 
 __all__ = [
     "INCARNATION_LIMIT",
@@ -58,8 +59,9 @@ class Member:
     """One member's record.
 
     `addresses` are literal IP addresses, the preferred one first; `plugins` are (name, version), sorted by name;
-    `protocol` is the kernel's wire protocol version. `id` follows from `public_key` (X25519). `version` is the
-    incarnation and the state as nine bytes, which compare in SWIM's order; `fingerprint` is a hash of both and the id.
+    `protocol` is the kernel's wire protocol version; `verdict` says why it is SUSPECT or FAILED, and is None else. `id`
+    follows from `public_key` (X25519). `version` is the incarnation and the state as nine bytes, which compare in
+    SWIM's order; `fingerprint` is a hash of both and the id.
     """
 
     id: NodeId
@@ -72,6 +74,7 @@ class Member:
     public_key: bytes
     protocol: int
     plugins: tuple[tuple[str, str], ...]
+    verdict: Verdict | None = None
     version: bytes = field(init=False, repr=False, compare=False)
     fingerprint: int = field(init=False, repr=False, compare=False)
 
@@ -162,7 +165,7 @@ def changes(old: Member | None, new: Member) -> list[MemberEvent]:
     if old is None and new.state is _ALIVE:
         return [MemberJoined(new)]  # the table says the same, but a node that joins a large network asks very often
     if old is not None and old.state is new.state:
-        said_something = replace(old, incarnation=new.incarnation) != new
+        said_something = replace(old, incarnation=new.incarnation, verdict=new.verdict) != new
         return [MemberUpdated(new)] if said_something and new.is_present else []
     before = old.state if old is not None else _LEFT
     return [event(new) for event in _MEANING.get((before, new.state), ())]

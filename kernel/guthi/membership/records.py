@@ -1,8 +1,9 @@
 """What a member's record looks like on the wire, and what is refused there.
 
 A record is the CBOR list of nine positions, in the order of the fields of `Member` without the id, which is the hash of
-the public key; a state or role is its number, an address is [host, port], a plugin is [name, version]. A later protocol
-keeps this shape, so that a member which speaks another protocol can be named when it is kept out.
+the public key; a state or role is its number, an address is [host, port], a plugin is [name, version]. One that is
+SUSPECT or FAILED has as tenth the verdict, [id of the accuser, path, evidence, health]. A later protocol keeps this
+shape, so that a member which speaks another protocol can be named when it is kept out.
 
 In messages a record travels as a byte string. So one that was seen before is known by its bytes, and is neither decoded
 nor checked again: in a network of n members each node gets each record many times.
@@ -18,9 +19,10 @@ from typing import Any, NoReturn
 
 import cbor2
 
-from guthi.api import Address
+from guthi.api import Address, NodeId
 from guthi.errors import MalformedMessage
 from guthi.membership.members import INCARNATION_LIMIT, Member, MemberState, Role
+from guthi.membership.verdict import EVIDENCE_LIMIT_CHARACTERS, HEALTH_LIMIT, PATH_LIMIT_CHARACTERS, Verdict
 from guthi.security.identity import node_id_of
 
 __all__ = ["decode_record", "decode_records", "encode_record", "encode_records", "plain_cbor"]
@@ -41,19 +43,21 @@ _STATES = tuple(MemberState)
 @lru_cache(maxsize=_CACHED_RECORDS)
 def encode_record(record: Member) -> bytes:
     """The CBOR that `decode_record` reads."""
-    return cbor2.dumps(
-        [
-            record.name,
-            [list(address) for address in record.addresses],
-            record.zone,
-            record.role.value,
-            record.incarnation,
-            record.state.value,
-            record.public_key,
-            record.protocol,
-            [list(plugin) for plugin in record.plugins],
-        ]
-    )
+    parts: list[object] = [
+        record.name,
+        [list(address) for address in record.addresses],
+        record.zone,
+        record.role.value,
+        record.incarnation,
+        record.state.value,
+        record.public_key,
+        record.protocol,
+        [list(plugin) for plugin in record.plugins],
+    ]
+    verdict = record.verdict
+    if verdict is not None:
+        parts.append([bytes(verdict.accuser), verdict.path, verdict.evidence, verdict.health])
+    return cbor2.dumps(parts)
 
 
 @lru_cache(maxsize=_CACHED_RECORDS)
@@ -61,8 +65,8 @@ def decode_record(data: bytes) -> Member:
     """Read a record of a peer; raises MalformedMessage unless every part has its type and its bounds."""
     if len(data) > RECORD_LIMIT_BYTES:
         raise MalformedMessage(f"a record is longer than {RECORD_LIMIT_BYTES} bytes")
-    parts = _items(plain_cbor(data, _DEPTH_LIMIT), "record", 9, 9)
-    name, addresses, zone, role, incarnation, state, public_key, protocol, plugins = parts
+    parts = _items(plain_cbor(data, _DEPTH_LIMIT), "record", 9, 10)
+    name, addresses, zone, role, incarnation, state, public_key, protocol, plugins, *verdict = parts
     if type(public_key) is not bytes:
         raise MalformedMessage("a public key is not a byte string")
     return Member(
@@ -76,6 +80,7 @@ def decode_record(data: bytes) -> Member:
         public_key=public_key,
         protocol=_number(protocol, "protocol", 2**16),
         plugins=_plugins(plugins),
+        verdict=_verdict(verdict[0], state) if verdict else None,
     )
 
 
@@ -148,10 +153,24 @@ def _number(value: object, what: str, limit: int) -> int:
     return value
 
 
-def _text(value: object, what: str, shortest: int = 0) -> str:
-    if type(value) is not str or not shortest <= len(value) <= TEXT_LIMIT_CHARACTERS or not value.isprintable():
-        raise MalformedMessage(f"{what} is not {shortest} to {TEXT_LIMIT_CHARACTERS} printable characters")
+def _text(value: object, what: str, shortest: int = 0, longest: int = TEXT_LIMIT_CHARACTERS) -> str:
+    if type(value) is not str or not shortest <= len(value) <= longest or not value.isprintable():
+        raise MalformedMessage(f"{what} is not {shortest} to {longest} printable characters")
     return value
+
+
+def _verdict(wire: object, state: int) -> Verdict:
+    accuser, path, evidence, health = _items(wire, "verdict", 4, 4)
+    if _STATES[state] not in (MemberState.SUSPECT, MemberState.FAILED):
+        raise MalformedMessage("a verdict on a member that is neither suspect nor failed")
+    if len(_bytes(accuser, "accuser")) != NodeId.SIZE:
+        raise MalformedMessage(f"an accuser's id has not {NodeId.SIZE} bytes")
+    return Verdict(
+        NodeId(accuser),
+        _text(path, "path", longest=PATH_LIMIT_CHARACTERS),
+        _text(evidence, "evidence", longest=EVIDENCE_LIMIT_CHARACTERS),
+        _number(health, "health", HEALTH_LIMIT),
+    )
 
 
 def _address(wire: object) -> Address:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 
 from guthi.api import NodeId
 from guthi.membership.members import Member, MemberState
 
 __all__ = ["Roster"]
+
+_LATELY = 256  # of how many that went last it is asked who has failed: a bound on the work, not on what is true
 
 
 class Roster:
@@ -26,7 +29,8 @@ class Roster:
         self._members: dict[NodeId, Member] = {me.id: me}
         self._present: list[NodeId] = []
         self._names: dict[str, tuple[NodeId, ...]] = {me.name: (me.id,)}
-        self._gone_since: dict[NodeId, float] = {}
+        self._gone_since: dict[NodeId, float] = {}  # whoever went last is last
+        self._failed: set[NodeId] = set()
         self.hearsay: set[NodeId] = set()
         self.fingerprint = me.fingerprint
         self.members: Mapping[NodeId, Member] = MappingProxyType(self._members)
@@ -42,7 +46,17 @@ class Roster:
 
     def failed(self) -> list[NodeId]:
         """Ids of all that failed, sorted."""
-        return sorted(id for id in self._gone_since if self._members[id].state is MemberState.FAILED)
+        return sorted(self._failed)
+
+    @property
+    def failed_count(self) -> int:
+        """How many have failed."""
+        return len(self._failed)
+
+    def failed_since(self, moment: float) -> list[NodeId]:
+        """Ids of those that failed after that moment, the latest first, without hearsay; not all, if very many went."""
+        lately = islice(reversed(self._gone_since.items()), _LATELY)
+        return [id for id, since in lately if since >= moment and id in self._failed and id not in self.hearsay]
 
     def is_shared(self, name: str) -> bool:
         """Whether several members have the name."""
@@ -59,6 +73,10 @@ class Roster:
         if old is not None and member.id not in self.hearsay:
             self.fingerprint ^= old.fingerprint
         self._index(member, old)
+        if member.state is MemberState.FAILED:
+            self._failed.add(member.id)
+        else:
+            self._failed.discard(member.id)
         if old is None and not member.is_present:
             self.hearsay.add(member.id)
         was_present = old is not None and old.is_present
@@ -78,14 +96,22 @@ class Roster:
         """Drop those that went before that time, and say who they were, sorted."""
         forgotten = sorted(id for id, since in self._gone_since.items() if since < gone_before)
         for id in forgotten:
-            member = self._members.pop(id)
-            self._unname(member)
-            del self._gone_since[id]
-            if id in self.hearsay:
-                self.hearsay.discard(id)
-            else:
-                self.fingerprint ^= member.fingerprint
+            self.remove(id)
         return forgotten
+
+    def remove(self, id: NodeId) -> None:
+        """Drop another member, as if it had never been known."""
+        member = self._members.pop(id)
+        self._unname(member)
+        self._failed.discard(id)
+        if member.is_present:
+            del self._present[bisect_left(self._present, id)]
+        else:
+            del self._gone_since[id]
+        if id in self.hearsay:
+            self.hearsay.discard(id)
+        else:
+            self.fingerprint ^= member.fingerprint
 
     def _index(self, member: Member, old: Member | None) -> None:
         self._members[member.id] = member

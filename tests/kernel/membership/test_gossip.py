@@ -16,18 +16,19 @@ from guthi.membership.gossip import (
     MESSAGE_LIMIT_BYTES,
     Comparison,
     Gossip,
-    GossipSettings,
     Hello,
     Message,
-    RumourQueue,
+    Refusal,
     Welcome,
     decode_message,
     encode_comparison,
     encode_message,
-    transmissions,
+    encode_refusal,
 )
 from guthi.membership.members import Member, MemberState, Role
 from guthi.membership.records import encode_record
+from guthi.membership.rumours import RumourQueue, transmissions
+from guthi.membership.settings import GossipSettings
 from guthi.security.identity import node_id_of
 
 
@@ -40,7 +41,7 @@ def member(number: int, *, incarnation: int = 0, zone: str = "lab") -> Member:
 
 
 def encoded(message: Message) -> bytes:
-    assert not isinstance(message, Comparison)
+    assert not isinstance(message, Comparison | Refusal)
     return encode_message(type(message), [encode_record(record) for record in message.records])
 
 
@@ -64,6 +65,17 @@ def test_comparisons_of_another_shape_are_malformed(tail: list[Any]) -> None:
     record = [] if tail == [bytes(16)] else [encode_record(member(1))]
     with pytest.raises(MalformedMessage):
         decode_message(cbor2.dumps([4, *record, *tail]))
+
+
+def test_a_refusal_survives_the_wire_and_is_cut_to_its_length() -> None:
+    assert decode_message(encode_refusal(member(1), "too old")) == Refusal(member(1), "too old")
+    assert decode_message(encode_refusal(member(1), 1000 * "a")) == Refusal(member(1), 300 * "a")
+
+
+@pytest.mark.parametrize("tail", [[], [5], ["a\nb"], [301 * "a"], ["a", "b"], [b"a"]])
+def test_refusals_of_another_shape_are_malformed(tail: list[Any]) -> None:
+    with pytest.raises(MalformedMessage):
+        decode_message(cbor2.dumps([5, encode_record(member(1)), *tail]))
 
 
 def test_a_record_that_was_seen_before_is_the_same_object() -> None:

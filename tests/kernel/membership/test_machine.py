@@ -17,11 +17,10 @@ from guthi.api import Address, NodeId
 from guthi.errors import MalformedMessage, UnknownMember, UsageError
 from guthi.membership.gossip import (
     Comparison,
-    Discovery,
     Gossip,
-    GossipSettings,
     Hello,
     Message,
+    Refusal,
     Welcome,
     decode_message,
     encode_message,
@@ -30,6 +29,7 @@ from guthi.membership.machine import (
     Effect,
     IncompatibleMember,
     JoinAnswered,
+    JoinRefused,
     Membership,
     NameConflict,
     RequestSync,
@@ -41,6 +41,7 @@ from guthi.membership.members import (
     MemberEvent,
     MemberFailed,
     MemberJoined,
+    MemberLeft,
     MemberRecovered,
     MemberState,
     MemberSuspected,
@@ -48,6 +49,8 @@ from guthi.membership.members import (
     Role,
 )
 from guthi.membership.records import decode_records, encode_record
+from guthi.membership.settings import Discovery, GossipSettings
+from guthi.membership.verdict import Verdict
 from guthi.security.identity import node_id_of
 
 T = TypeVar("T")
@@ -103,6 +106,11 @@ def compared(effects: Sequence[Effect]) -> list[Comparison]:
 
 def with_state(record: Member, state: MemberState) -> Member:
     return replace(record, state=state)
+
+
+def accused(record: Member, state: MemberState, by: int = 1) -> Member:
+    """As `accuse` makes it where nothing else is said."""
+    return replace(record, state=state, verdict=Verdict(member(by).id, "direct", "no reason given"))
 
 
 # Joining
@@ -284,13 +292,13 @@ def test_an_accusation_is_an_event_is_spread_and_told_to_the_accused() -> None:
     me = machine(1)
     me.receive(Hello(member(2)), address_of(2), 0.0)
     me.receive(Hello(member(3)), address_of(3), 0.0)
-    suspect = with_state(member(2), MemberState.SUSPECT)
+    suspect = accused(member(2), MemberState.SUSPECT)
     effects = me.accuse(member(2).id, MemberState.SUSPECT, 1.0)
     assert of_kind(effects, MemberEvent) == [MemberSuspected(suspect)]
     assert sent(effects) == [(address_of(2), Gossip((suspect,)))]
     assert me.accuse(member(2).id, MemberState.SUSPECT, 1.0) == []
     assert all(suspect in message.records for _, message in sent(me.on_deadline(2.0)))
-    failed = with_state(member(2), MemberState.FAILED)
+    failed = accused(member(2), MemberState.FAILED)
     assert of_kind(me.accuse(member(2).id, MemberState.FAILED, 3.0), MemberEvent) == [MemberFailed(failed)]
     assert me.alive() == [member(3)]
     assert me.get(member(2).id) == failed
@@ -313,6 +321,10 @@ def test_misuse_of_accuse() -> None:
         me.accuse(me.me.id, MemberState.FAILED, 0.0)
     with pytest.raises(UsageError, match="LEFT"):
         me.accuse(me.me.id, MemberState.LEFT, 0.0)
+    me.merge([member(3)], 0.0)
+    me.merge([with_state(member(3), MemberState.LEFT)], 0.0)
+    with pytest.raises(UsageError, match="node3 has left"):
+        me.accuse(member(3).id, MemberState.FAILED, 0.0)
 
 
 @pytest.mark.parametrize("state", [MemberState.SUSPECT, MemberState.FAILED, MemberState.LEFT])
@@ -356,7 +368,7 @@ def test_one_that_is_heard_though_accused_is_told_of_it_but_not_at_each_word() -
     me.receive(Hello(member(2)), address_of(2), 0.0)
     assert me.vouch(member(2).id, 0.5) == []
     me.accuse(member(2).id, MemberState.FAILED, 1.0)
-    failed = with_state(member(2), MemberState.FAILED)
+    failed = accused(member(2), MemberState.FAILED)
     assert sent(me.vouch(member(2).id, 2.0)) == [(address_of(2), Gossip((failed,)))]
     assert me.vouch(member(2).id, 2.1) == []
     assert sent(me.vouch(member(2).id, 2.3)) == [(address_of(2), Gossip((failed,)))]
@@ -366,7 +378,7 @@ def test_a_restarted_member_learns_of_its_past_by_hello_welcome_and_session() ->
     me = machine(1)
     me.receive(Hello(member(2, incarnation=4)), address_of(2), 0.0)
     me.accuse(member(2).id, MemberState.FAILED, 1.0)
-    past = with_state(member(2, incarnation=4), MemberState.FAILED)
+    past = accused(member(2, incarnation=4), MemberState.FAILED)
     [(_, welcome)] = sent(me.receive(Hello(member(2)), address_of(2), 2.0))
     assert past in welcome.records
     assert sent(me.receive(Welcome(member(2)), address_of(2), 3.0)) == [(address_of(2), Gossip((past,)))]
@@ -416,7 +428,7 @@ def test_who_compares_though_thought_gone_is_told_so_and_synced_with_when_it_has
     one.merge([two.me, member(3)], 0.0)
     gone = with_state(one.me, state)
     two.receive(Hello(one.me), address_of(1), 0.0)
-    two.merge([gone], 1.0)
+    two.receive(Gossip((gone,)), address_of(3), 1.0)
     effects = two.receive(comparison_of(one), address_of(1), 5.0)
     assert sent(effects) == [(address_of(1), Gossip((gone,)))]
     assert of_kind(effects, RequestSync) == []
@@ -490,6 +502,91 @@ def test_syncs_are_bounded() -> None:
     assert len(one.comparing.requested(b"".join(one.members))) <= 1100
 
 
+def test_a_failure_that_a_sync_tells_of_is_a_suspicion_first_and_the_member_is_asked() -> None:
+    me = machine(1)
+    me.receive(Hello(member(2)), address_of(2), 0.0)
+    failed = accused(member(2), MemberState.FAILED, by=3)
+    suspect = replace(failed, state=MemberState.SUSPECT)
+    effects = me.merge([failed], 1.0)
+    assert of_kind(effects, MemberEvent) == [MemberSuspected(suspect)]
+    assert sent(effects) == [(address_of(2), Gossip((suspect,)))]
+    assert me.merge([failed], 2.0) == []  # the same news by another way, before it can have answered
+    assert of_kind(me.merge([failed], 7.0), MemberEvent) == [MemberFailed(failed)]
+
+
+def test_so_it_stays_one_that_gossip_has_just_called_a_suspect() -> None:
+    me = machine(1)
+    me.receive(Hello(member(2)), address_of(2), 0.0)
+    me.receive(Gossip((accused(member(2), MemberState.SUSPECT, by=3),)), address_of(3), 1.0)
+    failed = accused(member(2), MemberState.FAILED, by=4)
+    assert of_kind(me.merge([failed], 2.0), MemberEvent) == []
+    assert of_kind(me.merge([failed], 7.0), MemberEvent) == [MemberFailed(failed)]
+
+
+def test_by_gossip_a_failure_is_news_and_no_suspicion() -> None:
+    me = machine(1)
+    me.receive(Hello(member(2)), address_of(2), 0.0)
+    failed = accused(member(2), MemberState.FAILED, by=3)
+    assert of_kind(me.receive(Gossip((failed,)), address_of(3), 1.0), MemberEvent) == [MemberFailed(failed)]
+
+
+def test_those_that_failed_lately_are_told_of_it_by_gossip() -> None:
+    me = machine(1)
+    for number in (2, 3):
+        me.receive(Hello(member(number)), address_of(number), 0.0)
+    me.accuse(member(2).id, MemberState.FAILED, 1.0)
+    told = [message.records[0] for to, message in sent(me.on_deadline(1.0)) if to == address_of(2)]
+    assert told == [accused(member(2), MemberState.FAILED)]
+    me.update_me(plugins=[])
+    audience = [to for to, message in sent(me.on_deadline(60.0)) if isinstance(message, Gossip)]
+    assert audience == [address_of(3)]
+
+
+def test_one_that_cannot_be_a_member_is_told_why() -> None:
+    me = machine(1)
+    effects = me.receive(Hello(member(2, protocol=2)), address_of(2), 0.0)
+    reason = "it speaks protocol 1 and this node 2; install the same version of guthi on both"
+    assert sent(effects) == [(address_of(2), Refusal(me.me, reason))]
+    assert len(of_kind(effects, IncompatibleMember)) == 1
+    assert me.get(member(2).id) is None
+
+
+def test_a_refusal_is_told_with_the_reason_as_this_node_sees_it_or_else_as_it_was_said() -> None:
+    me = machine(1)
+    [_, refused] = me.receive(Refusal(member(2, protocol=2), "you are 1"), address_of(2), 0.0)
+    assert refused == JoinRefused(
+        member(2, protocol=2),
+        address_of(2),
+        "it speaks protocol 2 and this node 1; install the same version of guthi on both",
+    )
+    assert me.receive(Refusal(member(3), "no room"), address_of(3), 0.0)[-1] == JoinRefused(
+        member(3), address_of(3), "no room"
+    )
+
+
+def test_a_member_that_becomes_incompatible_is_gone_here_and_not_said_to_have_left() -> None:
+    me = machine(1)
+    me.receive(Hello(member(2)), address_of(2), 0.0)
+    fingerprint = machine(1).comparing.digest()
+    effects = me.receive(Gossip((member(2, incarnation=1, protocol=2),)), address_of(3), 1.0)
+    assert of_kind(effects, MemberEvent) == [MemberLeft(with_state(member(2), MemberState.LEFT))]
+    assert me.get(member(2).id) is None
+    assert me.comparing.digest() == fingerprint
+
+
+def test_how_often_the_dead_are_knocked_at_does_not_grow_with_their_number() -> None:
+    for count in (1, 200):
+        me = machine(1)
+        for number in range(2, count + 3):
+            me.receive(Hello(member(number)), address_of(number), 0.0)
+        for number in range(3, count + 3):
+            me.accuse(member(number).id, MemberState.FAILED, 0.0)
+        knocks = 0
+        while me.deadline is not None and me.deadline < 300.0:
+            knocks += sum(isinstance(message, Hello) for _, message in sent(me.on_deadline(me.deadline)))
+        assert 0 < knocks <= 300 / 7.5
+
+
 def test_what_is_no_sync_is_malformed() -> None:
     me = machine(1)
     with pytest.raises(MalformedMessage):
@@ -556,9 +653,10 @@ def test_a_failed_member_is_knocked_at_with_what_it_stands_accused_of() -> None:
     me = machine(1)
     me.receive(Hello(member(2)), address_of(2), 0.0)
     me.accuse(member(2).id, MemberState.FAILED, 1.0)
-    assert me.deadline is not None
-    knocks = sent(me.on_deadline(me.deadline))
-    assert knocks == [(address_of(2), Hello(me.me, (with_state(member(2), MemberState.FAILED),)))]
+    knocks: list[tuple[Address, Message]] = []
+    while me.deadline is not None and me.deadline < 15.0:
+        knocks += sent(me.on_deadline(me.deadline))
+    assert knocks == [(address_of(2), Hello(me.me, (accused(member(2), MemberState.FAILED),)))]
 
 
 def test_those_that_went_are_forgotten_and_not_reminded_of_by_others() -> None:
@@ -637,7 +735,10 @@ def test_whatever_arrives_the_table_only_moves_forward(steps: list[Any], static:
             for effect in of_kind(me.receive(decode_message(step), address_of(2), now), SendGossip):
                 decode_message(effect.payload)
         for id, old in before.items():
-            new = me.members[id]
+            new = me.members.get(id)
+            if new is None:  # it was upgraded, and does not understand this node any more
+                assert any(record.id == id and record.protocol == 2 for record in decode_message(step).records)
+                continue
             assert (new.incarnation, new.state.value) >= (old.incarnation, old.state.value)
         assert me.me == me.members[me.me.id]
         assert me.me.state in (MemberState.ALIVE, MemberState.LEFT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cbor2
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guthi.api import Address
+from guthi.api import Address, NodeId
 from guthi.errors import MalformedMessage
 from guthi.membership.members import INCARNATION_LIMIT, Member, MemberState, Role
 from guthi.membership.records import decode_record, decode_records, encode_record, encode_records
+from guthi.membership.verdict import Verdict
 from guthi.security.identity import node_id_of
 
 
@@ -37,6 +39,14 @@ members = st.builds(
     protocol=st.integers(0, 65535),
     plugins=st.dictionaries(printable.filter(bool), printable, max_size=64).map(lambda d: tuple(sorted(d.items()))),
 )
+verdicts = st.builds(
+    Verdict.given,
+    st.binary(min_size=16, max_size=16).map(NodeId),
+    st.text(max_size=300),
+    st.text(max_size=300),
+    st.integers(),
+)
+accused = st.sampled_from([MemberState.SUSPECT, MemberState.FAILED])
 anything: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=33),
     lambda inner: st.lists(inner, max_size=11) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -47,6 +57,29 @@ anything: st.SearchStrategy[Any] = st.recursive(
 @given(members)
 def test_a_record_survives_the_wire(record: Member) -> None:
     assert decode_record(encode_record(record)) == record
+
+
+@given(members, accused, verdicts)
+def test_so_does_the_verdict_on_one_that_is_accused(record: Member, state: MemberState, verdict: Verdict) -> None:
+    record = replace(record, state=state, verdict=verdict)
+    assert decode_record(encode_record(record)) == record
+
+
+@given(st.sampled_from([MemberState.ALIVE, MemberState.LEFT]), verdicts)
+def test_nobody_else_has_a_verdict(state: MemberState, verdict: Verdict) -> None:
+    with pytest.raises(MalformedMessage):
+        decode_record(encode_record(replace(member(), state=state, verdict=verdict)))
+
+
+@given(st.integers(0, 3), anything)
+def test_a_verdict_with_one_part_exchanged_is_read_or_malformed(position: int, part: Any) -> None:
+    verdict = Verdict(NodeId(bytes(16)), "via bob", "no echo within 10 s", 2)
+    wire = cbor2.loads(encode_record(replace(member(), state=MemberState.FAILED, verdict=verdict)))
+    wire[9][position] = part
+    try:
+        assert cbor2.loads(encode_record(decode_record(cbor2.dumps(wire)))) == wire
+    except MalformedMessage:
+        pass
 
 
 @given(st.lists(members, max_size=3))

@@ -1,0 +1,189 @@
+"""Membership in simulated worlds of whole nodes: verdicts, restarts, partitions, twins, moves."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from contextlib import AsyncExitStack
+from random import Random
+from typing import ClassVar
+
+import pytest
+from tests.kernel.nodes import Line, a_node, until
+
+import guthi
+from guthi import Address, MemberState, Plugin, network
+from guthi.security.keyring import ClusterKey
+from guthi.testing import World, simulated
+
+
+@simulated
+async def test_a_verdict_says_who_found_what_and_ends_requests_in_flight(world: World) -> None:
+    alice = await world.start("alice")
+    bob, carol = [await world.start(name, join=["alice"]) for name in ("bob", "carol")]
+    await world.until(world.is_whole)
+    carol.node.handle("sleep", lambda _: asyncio.sleep(3600))
+    waiting = asyncio.create_task(bob.node.request("carol", "sleep", None))
+    await world.sleep(1.0)
+    world.network.partition(["carol"])
+    alice.node.accuse(
+        alice.node.member("carol"), MemberState.FAILED, path="via bob", evidence="no echo within 10 s", health=1
+    )
+    with pytest.raises(guthi.PeerLost) as lost:
+        await waiting
+    assert str(lost.value) == "lost carol: it failed, as alice found (via bob): no echo within 10 s"
+    assert bob.node.member("carol").verdict == guthi.Verdict(alice.node.id, "via bob", "no echo within 10 s", 1)
+    with pytest.raises(guthi.PeerLost, match="as alice found"):
+        await bob.node.request("carol", "sleep", None)
+    world.network.heal()
+    carol.node.send_datagram("bob", "anything", None)
+    await world.until(world.is_whole)
+    assert bob.node.member("carol").verdict is None
+
+
+@simulated
+async def test_a_silent_session_is_told_as_evidence(world: World) -> None:
+    alice = await world.start("alice")
+    bob = await world.start("bob", join=["alice"])
+    alice.node.handle("sleep", lambda _: asyncio.sleep(3600))
+    waiting = asyncio.create_task(bob.node.request("alice", "sleep", None))
+    await world.sleep(1.0)
+    alice.crash()
+    with pytest.raises(guthi.PeerLost):
+        await waiting
+    suspect = bob.node.member("alice")
+    assert suspect.state is MemberState.SUSPECT and suspect.verdict is not None
+    assert (suspect.verdict.accuser, suspect.verdict.path) == (bob.node.id, "direct")
+    assert "10 s" in suspect.verdict.evidence
+
+
+def lines(world: World, text: str) -> list[str]:
+    """What was logged with this in it, on whichever machine."""
+    return [line for line in world.journal.lines if text in line]
+
+
+@simulated
+async def test_a_crashed_node_with_its_disk_comes_back_as_the_same_member(world: World) -> None:
+    alice = await world.start("alice")
+    bob, carol = [await world.start(name, join=["alice"]) for name in ("bob", "carol")]
+    await world.until(world.is_whole)
+    id = carol.node.id
+    for _ in range(3):
+        carol.crash()
+        alice.node.accuse(id, MemberState.FAILED)
+        await world.until(lambda: bob.node.member(id).state is MemberState.FAILED)
+        await carol.restart()
+        await world.until(world.is_whole, within=2.0)
+        assert carol.node.id == id
+    assert carol.node.me.incarnation >= 3
+    assert not lines(world, "in use")
+
+
+@simulated
+async def test_a_node_that_moved_is_found_at_its_new_address(world: World) -> None:
+    alice = await world.start("alice")
+    bob = await world.start("bob", join=["alice"])
+    old = bob.node.address
+    bob.crash()
+    moved = world.add("moved", join=["alice"])
+    shutil.copytree(bob.machine.disk, moved.machine.disk)
+    await moved.start()
+    await world.until(world.is_whole, within=2.0)
+    moved.node.handle("echo", lambda incoming: incoming.value)
+    assert moved.node.address != old
+    assert await alice.node.request(moved.node.id, "echo", 1, timeout_s=1.0) == 1
+
+
+@simulated
+async def test_a_copied_identity_is_noticed_on_both_machines_and_ends_no_peace(world: World) -> None:
+    world.expect("is in use at")
+    alice = await world.start("alice")
+    bob = await world.start("bob", join=["alice"])
+    twin = world.add("twin", join=["alice"])
+    shutil.copytree(bob.machine.disk, twin.machine.disk)
+    await twin.start()
+    await world.sleep(60.0)
+    said = lines(world, "in use")
+    assert len(said) == 2 and all("a data_dir was copied" in line for line in said)
+    raised = max(node.node.me.incarnation for node in (bob, twin))
+    assert raised < 20
+    await world.sleep(300.0)
+    assert max(node.node.me.incarnation for node in (bob, twin)) == raised
+    assert alice.node.member(bob.node.id).state is MemberState.ALIVE
+
+
+async def test_a_name_that_two_have_is_told_on_all_sides_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with a_node("alice") as alice, a_node("bob", alice), a_node("bob", alice):
+        await until(lambda: caplog.text.count("two members are called 'bob'") == 3)
+
+
+class Garden(Plugin):
+    """A plugin that understands only its own major version."""
+
+    name = "garden"
+    version: ClassVar[str]
+
+    async def run(self, stack: AsyncExitStack) -> None:
+        self.node.network.membership.update_me(plugins=[(self.name, self.version)])
+
+
+class Old(Garden):
+    """As it was."""
+
+    version = "1.4.0"
+
+
+class New(Garden):
+    """As it has become."""
+
+    version = "2.0.0"
+
+
+@simulated
+async def test_an_incompatible_node_is_refused_and_both_sides_say_why(world: World) -> None:
+    alice = await world.start("alice", plugins=[Old])
+    started_at = world.now
+    with pytest.raises(guthi.JoinFailed) as failure:
+        await world.start("bob", plugins=[New], join=["alice"])
+    assert str(failure.value) == (
+        "alice at 10.0.0.1:6969 refused this node: it runs plugin garden 1.4.0 and this node 2.0.0, which do not "
+        "understand one another; install the same version on both"
+    )
+    assert world.now - started_at < 1.0  # it does not wait for nothing
+    assert alice.node.members == []
+    [line] = [line for line in lines(world, "kept out") if "bob at" in line]
+    assert "bob at 10.0.0.2:6969 is kept out: it runs plugin garden 2.0.0 and this node 1.4.0" in line
+
+
+@simulated
+async def test_who_is_refused_by_one_waits_for_the_others(world: World) -> None:
+    await world.start("alice", plugins=[Old])
+    world.add("carol")  # and does not start it
+    with pytest.raises(guthi.JoinFailed, match=r"alice at .* refused this node: .*; no answer from 10.0.0.2:6969"):
+        await world.start("bob", plugins=[New], join=["alice", "carol"])
+
+
+class Roaming(Line):
+    """A machine that gets another address while its node runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.host = "127.0.0.1"
+
+    def interface_addresses(self, bound: Address) -> list[Address]:
+        return [Address(self.host, bound.port)]
+
+
+async def test_a_machine_that_gets_another_address_tells_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "ADDRESS_CHECK_S", 0.01)
+    line = Roaming()
+    key = {"security": {"cluster_key": ClusterKey.generate(Random(1).randbytes).text()}}
+    async with (
+        a_node("alice", tables=key) as alice,
+        a_node("bob", alice, line=line, tables=key, listen="0.0.0.0:0") as bob,
+    ):
+        bob.handle("echo", lambda incoming: incoming.value)
+        assert alice.member("bob").addresses == (Address("127.0.0.1", bob.address.port),)
+        line.host = "127.0.0.2"
+        await until(lambda: alice.member("bob").addresses == (Address("127.0.0.2", bob.address.port),))
+        assert await alice.request("bob", "echo", 1) == 1

@@ -44,7 +44,7 @@ class Congestion:
 
     def __init__(self, datagram_bytes: int) -> None:
         self.datagram_bytes = datagram_bytes
-        self.window_bytes: float = _first_window_bytes(datagram_bytes)
+        self.window_bytes = float(_first_window_bytes(datagram_bytes))
         self._slow_start = SlowStart()
         self._recovery_started_at = float("-inf")
         self._before_loss_bytes = 0.0  # the window when the last loss came
@@ -127,7 +127,7 @@ class Congestion:
 
     def collapsed(self) -> None:
         """Congestion is persistent: nothing got through for so long that what was known of the path is void."""
-        self.window_bytes = self._smallest_bytes
+        self.window_bytes = float(self._smallest_bytes)
         self._recovery_started_at = float("-inf")
         self._slow_start = SlowStart()
         self._top_bytes = 0.0

@@ -12,25 +12,29 @@ whoever lacks it gets no answer, whatever is sent. All others belong to a sessio
 A confirmed new session replaces an older one: the peer has restarted, or the old one had been unused for so long that
 the peer may have dropped it.
 
-After the kind, a cluster datagram is INIT or RESPONSE (see `dialing`), or
+After the kind, a cluster datagram is INIT, RESPONSE, COOKIE or RETRY (see `dialing`), or
     GOSSIP    0x03 | a membership message
+    DATAGRAM  0x04 | a word of one member to another, which may be lost (see `guthi.datagrams`)
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Literal, TypeAlias
 
-from guthi.api import Address, Buffer, NodeId
+from guthi.api import Address, Buffer, Departing, Ecn, NodeId
 from guthi.errors import UsageError
+from guthi.security.audience import Audience
 from guthi.security.handshake import HandshakeFailed
 from guthi.security.identity import Identity
-from guthi.security.keyring import Keyring
+from guthi.security.keyring import ClusterKey, Keyring
 from guthi.security.seal import SEALED_KIND, ClusterSeal
 from guthi.transport.alarms import Alarms
-from guthi.transport.dialing import INIT, RESPONSE, Dialing, GaveUp, Opened
+from guthi.transport.dialing import COOKIE, INIT, RESPONSE, RETRY, Dialing, GaveUp, Opened
 from guthi.transport.links import (
+    DatagramArrived,
     EndpointEvent,
     GossipArrived,
     Hello,
@@ -57,6 +61,7 @@ from guthi.transport.session import (
 from guthi.transport.wire import HEADER, SESSION_KIND, CloseCode
 
 __all__ = [
+    "DatagramArrived",
     "Endpoint",
     "EndpointEvent",
     "GossipArrived",
@@ -71,8 +76,9 @@ __all__ = [
     "StraySession",
 ]
 
-GOSSIP = 3
-KEY_ID = slice(1, 5)  # where a sealed datagram names its cluster key
+GOSSIP, DATAGRAM = 3, 4
+UNSEALED = "not sealed for this cluster, or repeated"
+MAX_SESSIONS = 65_536  # those of peers that opened them count; our own are bounded by the members there are
 
 _AlarmKey: TypeAlias = int | tuple[Literal["dial", "half open"], NodeId]  # an int is a session's index
 
@@ -98,10 +104,11 @@ class Endpoint:
         self.hello = hello
         self.dropped: Counter[str] = Counter()
         self._entropy, self._route = entropy, route
+        self._audience = Audience(keyring)
         self._seal = ClusterSeal(keyring, entropy)
         self._dialing = Dialing(
             identity,
-            keyring,
+            self._audience,
             entropy=entropy,
             transmit=self._transmit,
             reserve=self._new_index,
@@ -113,8 +120,7 @@ class Endpoint:
         self._links: dict[NodeId, Link] = {}
         self._sessions: dict[int, tuple[NodeId, Session]] = {}  # by our index: every session that may still receive
         self._events: list[EndpointEvent] = []
-        self._outgoing: list[tuple[bytes, Address]] = []
-        self._addresses: dict[int, Address] = {}  # where each session of `_sessions` sends to
+        self._outgoing: list[Departing] = []
         self._stirred: dict[int, Session] = {}  # sessions that may have datagrams to send
         self._alarms: Alarms[_AlarmKey] = Alarms()
         self._watched: set[NodeId] = set()
@@ -180,8 +186,23 @@ class Endpoint:
         """Send a membership message; it may be lost."""
         self._transmit(bytes([GOSSIP]) + payload, address)
 
-    def _transmit(self, message: bytes, address: Address) -> None:
-        self._outgoing.append((self._seal.seal(message), address))
+    def datagram(self, payload: bytes, address: Address) -> None:
+        """Send an unreliable datagram, which waits for no session and no other traffic; it may be lost."""
+        self._transmit(bytes([DATAGRAM]) + payload, address)
+
+    def _transmit(self, message: bytes, address: Address, key: ClusterKey | None = None) -> None:
+        sealed = self._seal.seal(message, key or self._audience.key_for(address))
+        self._outgoing.append((sealed, address, Ecn.NOT_ECT))  # nobody would tell us of marks on the way
+
+    @property
+    def keyring(self) -> Keyring:
+        """The cluster keys of this node."""
+        return self._audience.keyring
+
+    def change_keys(self, keyring: Keyring) -> None:
+        """Hold these cluster keys from now on. Open sessions go on: they have keys of their own."""
+        self._audience.change_keys(keyring)
+        self._seal.change_keys(keyring)
 
     def buffered_bytes(self, peer: NodeId) -> int:
         """Bytes that wait for this peer: not sent, or not acknowledged."""
@@ -214,19 +235,28 @@ class Endpoint:
             not link.pending and (link.session is None or link.session.settled) for link in self._links.values()
         )
 
+    @property
+    def drops(self) -> Counter[str]:
+        """How many datagrams were not let in since the start, by reason; what the seal refused, by its reasons."""
+        drops = Counter(self.dropped)
+        for reason, count in asdict(self._seal.dropped).items():
+            drops[f"cluster seal: {reason}"] = count
+            drops[UNSEALED] -= count
+        return +drops
+
     # ---- receiving
 
-    def receive(self, datagram: Buffer, source: Address, now: float) -> None:
+    def receive(self, datagram: Buffer, source: Address, now: float, mark: int = Ecn.NOT_ECT) -> None:
         """Take one datagram in; whatever it is, it does no harm."""
         kind = datagram[0] if len(datagram) else None
         if kind == SESSION_KIND and len(datagram) >= HEADER.size:
-            self._receive_session(datagram, source, now)
+            self._receive_session(datagram, source, now, mark)
         elif kind == SEALED_KIND:
             self._receive_cluster(datagram, source, now)
         else:
             self.dropped["unknown kind"] += 1
 
-    def _receive_session(self, datagram: Buffer, source: Address, now: float) -> None:
+    def _receive_session(self, datagram: Buffer, source: Address, now: float, mark: int) -> None:
         index = int.from_bytes(datagram[1:5], "big")
         entry = self._sessions.get(index)
         if entry is None:
@@ -234,14 +264,13 @@ class Endpoint:
             self._events.append(StraySession(source))
             return
         peer, session = entry
-        events = session.receive(datagram, now)
+        events = session.receive(datagram, now, source, mark)
         if events is None:
             self.dropped["not authentic or repeated"] += 1
             return
         if self._dialing.half_open_index(peer) == index:
             self._alarms.clear(("half open", peer))
             self._open_session(self._dialing.confirm(peer), now)
-        self._addresses[index] = source
         self._stirred[index] = session
         if events:
             self._session_events(index, peer, events)
@@ -263,15 +292,21 @@ class Endpoint:
             self._events.append(PeerDisconnected(peer, reason, silent))
 
     def _receive_cluster(self, datagram: Buffer, source: Address, now: float) -> None:
-        plain = self._seal.open(datagram)
-        if not plain:
-            self.dropped["not sealed for this cluster, or repeated"] += 1
+        opened = self._seal.open_with_key(datagram)
+        if opened is None or not opened.plaintext:
+            self.dropped[UNSEALED] += 1
             return
+        plain, key = opened
+        self._audience.heard(source, key)
         try:
             if plain[0] == GOSSIP:
                 self._events.append(GossipArrived(source, plain[1:]))
-            elif plain[0] == INIT:
-                self._receive_init(plain, bytes(datagram[KEY_ID]), source, now)
+            elif plain[0] == DATAGRAM:
+                self._events.append(DatagramArrived(source, plain[1:]))
+            elif plain[0] in (INIT, RETRY):
+                self._receive_init(plain, key, source, now)
+            elif plain[0] == COOKIE:
+                self._dialing.on_cookie(plain)
             elif plain[0] == RESPONSE:
                 self._receive_response(plain, source, now)
             else:
@@ -315,8 +350,10 @@ class Endpoint:
         self._stop_dialing(link)
         self._events.append(PeerDisconnected(failure.peer, failure.reason, failure.silent))
 
-    def _receive_init(self, plain: bytes, key_id: bytes, source: Address, now: float) -> None:
-        opened = self._dialing.on_init(plain, key_id, source, now)
+    def _receive_init(self, plain: bytes, key: ClusterKey, source: Address, now: float) -> None:
+        if len(self._sessions) >= MAX_SESSIONS:
+            raise HandshakeFailed("too many sessions")
+        opened = self._dialing.on_init(plain, key, source, now)
         if opened is None:
             return
         link = self._links.get(opened.peer)
@@ -324,18 +361,22 @@ class Endpoint:
             self._stop_dialing(link)
         if opened.replaces is not None:
             del self._sessions[opened.replaces]
-        self._sessions[opened.index] = (opened.peer, opened.session)
+        self._register(opened)
         self._alarms.set(("half open", opened.peer), self._dialing.expires_at(opened.peer))
 
     def _receive_response(self, plain: bytes, source: Address, now: float) -> None:
         match self._dialing.on_response(plain, source, now):
             case Opened() as opened:
-                self._sessions[opened.index] = (opened.peer, opened.session)
+                self._register(opened)
                 self._open_session(opened, now)
             case GaveUp() as failure:
                 self._end_dial(failure)
             case None:
                 self.dropped["a response that nobody waits for"] += 1
+
+    def _register(self, opened: Opened) -> None:
+        opened.session.address = opened.address
+        self._sessions[opened.index] = (opened.peer, opened.session)
 
     def _open_session(self, opened: Opened, now: float) -> None:
         link = self._link(opened.peer)
@@ -343,7 +384,6 @@ class Endpoint:
         self._retire(link, now)
         opened.session.watched = opened.peer in self._watched
         link.session, link.index, link.state = opened.session, opened.index, LinkState.OPEN
-        self._addresses[opened.index] = opened.address
         self._stirred[opened.index] = opened.session
         self._events.append(PeerConnected(opened.peer, opened.address, opened.hello))
         while link.pending:
@@ -370,15 +410,16 @@ class Endpoint:
 
     # ---- sending
 
-    def take_datagrams(self, now: float) -> Iterator[tuple[bytes, Address]]:
-        """All datagrams that may leave now, each with its destination, made one by one."""
+    def take_datagrams(self, now: float) -> Iterator[Departing]:
+        """All datagrams that may leave now, each with its destination and mark, made one by one."""
         outgoing, self._outgoing = self._outgoing, []
         yield from outgoing
         stirred, self._stirred = self._stirred, {}
         for index, session in stirred.items():
-            address = self._addresses[index]
+            address = session.address
+            assert address is not None  # `_register` saw to that
             for datagram in session.datagrams(now):
-                yield datagram, address
+                yield datagram, address, session.mark
             self._note_moment(index, session)
 
     def _note_moment(self, index: int, session: Session) -> None:
@@ -389,7 +430,6 @@ class Endpoint:
         self._alarms.clear(index)
         if session.state is SessionState.CLOSED:
             self._sessions.pop(index, None)
-            self._addresses.pop(index, None)
 
     def take_events(self) -> list[EndpointEvent]:
         """What has happened since the last call."""

@@ -6,6 +6,7 @@ made when the first of them arrives.
 
 Credit: counted messages give their bytes back when they are delivered, bulk messages their place. So what a peer can
 make us hold is bounded by WINDOW_BYTES and BULK_PLACES x the largest message, and a peer that takes more is in breach.
+What is remembered beside the bytes is bounded by MAX_CHANNELS, MAX_GAPS and MAX_PIECES.
 A length that is only claimed costs address space, not memory: the pages of a large buffer come with its fragments.
 """
 
@@ -37,7 +38,7 @@ BULK_PLACES = INITIAL_BULK_CREDIT
 LARGE_BYTES = 4 * 1024 * 1024  # from here on a buffer of whole pages pays
 PRIVATE = {"flags": memory_maps.MAP_PRIVATE | memory_maps.MAP_ANONYMOUS} if hasattr(memory_maps, "MAP_PRIVATE") else {}
 MADV_HUGEPAGE: int | None = getattr(memory_maps, "MADV_HUGEPAGE", None)
-MAX_GAPS = 262_144  # how many gaps a channel may have beyond the first message that is missing
+MAX_GAPS = 262_144  # how many gaps all channels together may have, beyond the first missing message of each
 MAX_PIECES = 65_536  # separate pieces of all incomplete messages; an honest peer has no more than it has in flight
 
 Delivery: TypeAlias = tuple[int, Buffer]
@@ -98,6 +99,7 @@ class Inbox:
         self._channels: dict[int, _Channel] = {}
         self._partial: dict[tuple[int, int], _Partial] = {}
         self._pieces = 0  # in all of them
+        self._gaps = 0  # in all channels
         self._counted_begun = self._counted_done = 0
         self._bulk_begun = self._bulk_done = 0
         self._counted_granted = INITIAL_COUNTED_CREDIT_BYTES
@@ -210,13 +212,16 @@ class Inbox:
     def _settle(self, number: int, channel: _Channel, sequence: int, deliveries: list[Delivery]) -> None:
         """Note one sequence, and deliver what was waiting only for it."""
         if sequence != channel.floor:
+            before = len(channel.ahead)
             channel.ahead.add(sequence, sequence + 1)
-            if len(channel.ahead) > MAX_GAPS:
-                raise MalformedMessage(f"more than {MAX_GAPS} gaps in the messages of one channel")
+            self._gaps += len(channel.ahead) - before
+            if self._gaps > MAX_GAPS:
+                raise MalformedMessage(f"more than {MAX_GAPS} gaps in the messages of a session")
             return
         channel.floor += 1
         if sequence + 1 in channel.ahead:
             _, channel.floor = channel.ahead.pop_first()
+            self._gaps -= 1
         for known in range(sequence + 1, channel.floor) if channel.waiting else ():
             body = channel.waiting.pop(known, None)
             if body is not None:

@@ -14,6 +14,7 @@ from guthi.transport.outbox import Outgoing
 from guthi.transport.session import Session
 
 __all__ = [
+    "DatagramArrived",
     "EndpointEvent",
     "GossipArrived",
     "Hello",
@@ -90,6 +91,14 @@ class GossipArrived:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class DatagramArrived:
+    """An unreliable datagram from somebody who has the cluster key (see `guthi.datagrams`)."""
+
+    source: Address
+    body: bytes
+
+
 @dataclass(slots=True, eq=False)
 class Posted:
     """A message given to `send`; `session` and `outgoing` are set once it is on its way."""
@@ -119,7 +128,7 @@ class StraySession:
 
 
 EndpointEvent: TypeAlias = (
-    PeerConnected | PeerDisconnected | MessageArrived | PostRefused | GossipArrived | StraySession
+    PeerConnected | PeerDisconnected | MessageArrived | PostRefused | GossipArrived | DatagramArrived | StraySession
 )
 
 

@@ -24,7 +24,7 @@ class Pacer:
     __slots__ = ("_filled_at", "_rate_bytes_s", "_tokens_bytes")
 
     def __init__(self, datagram_bytes: int, now: float) -> None:
-        self._tokens_bytes: float = BUCKET_DATAGRAMS * datagram_bytes
+        self._tokens_bytes = float(BUCKET_DATAGRAMS * datagram_bytes)
         self._rate_bytes_s = 0.0
         self._filled_at = now
 

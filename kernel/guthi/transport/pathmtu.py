@@ -108,6 +108,12 @@ class PathMtu:
             self._failed = self._trying
             self._next_size()
 
+    def probe_forgotten(self) -> None:
+        """What became of the probe on its way will not be known: datagrams go to another address meanwhile."""
+        if self._probe_number is not None:
+            self._probe_number = None
+            self._tries -= 1
+
     def _next_size(self) -> None:
         self._trying, self._tries = (self._passed + self._failed) // 2, 0
         self._settle()

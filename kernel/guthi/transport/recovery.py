@@ -42,6 +42,7 @@ class SentPacket(Generic[Carried]):
     sent_at: float
     size_bytes: int
     carried: list[Carried]
+    marked: bool = False  # it left with an ECN mark
 
 
 @dataclass(slots=True)
@@ -96,8 +97,8 @@ class RoundTrip:
 class Recovery(Generic[Carried]):
     """The packets in flight on one session."""
 
-    def __init__(self, peer_ack_delay_s: float, first_round_trip_s: float | None = None) -> None:
-        self.round_trip = RoundTrip(first_round_trip_s)
+    def __init__(self, peer_ack_delay_s: float, round_trip: RoundTrip | None = None) -> None:
+        self.round_trip = round_trip or RoundTrip()
         self.in_flight_bytes = 0
         self.probes_in_a_row = 0
         self.next_number = 0
@@ -194,6 +195,15 @@ class Recovery(Generic[Carried]):
         for packet in packets:
             if self._sent.pop(packet.number, None) is not None:
                 self.in_flight_bytes -= packet.size_bytes
+
+    def restart(self, round_trip: RoundTrip) -> list[SentPacket[Carried]]:
+        """Go on over another path: take out and return what is in flight on the old one, and forget its losses."""
+        in_flight = list(self._sent.values())
+        self._sent.clear()
+        self.in_flight_bytes = self.probes_in_a_row = 0
+        self._loss_at = self._sampled_since = None
+        self.round_trip = round_trip
+        return in_flight
 
     @property
     def deadline(self) -> float | None:

@@ -2,8 +2,8 @@
 
 Invariants: every message is delivered once, or the session ends with SessionLost or SessionClosed and the fate of
 what was not acknowledged is unknown. A packet number is used for one packet only, and so is its nonce. Packets are
-accepted once (RFC 6479's window), in any order. How a session ends is decided in `closing`, what silence means in
-`liveness`.
+accepted once, in any order. Under which key is decided in `keys`, how much may leave to which address in `path`, how a
+session ends in `closing`, what silence means in `liveness`.
 
 Sources: RFC 9000 and 9002 for acknowledgement and recovery; WireGuard for the index in the header. Who speaks to a
 session: `receive` for each datagram, `datagrams` at the end of a loop turn (so that all frames of the turn share
@@ -13,29 +13,23 @@ datagrams), `on_deadline` when `deadline` has come.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias, assert_never
+from typing import assert_never
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from guthi.api import Buffer
+from guthi.api import Address, Buffer, Ecn
 from guthi.errors import MalformedMessage, UsageError
 from guthi.security.handshake import TransportKeys
-from guthi.security.replay import ReplayWindow
 from guthi.transport.acknowledgements import MAX_ACK_DELAY_S, Acknowledgements
 from guthi.transport.closing import Closing, SessionState
-from guthi.transport.congestion import Congestion
+from guthi.transport.events import MessageReceived, SessionClosed, SessionEvent, SessionLost, SessionSettings
 from guthi.transport.inbox import Delivery, Inbox
+from guthi.transport.keys import Opening, Sealing
 from guthi.transport.liveness import Liveness
 from guthi.transport.outbox import UNORDERED, UNORDERED_BULK, Carried, Outbox, Outgoing
-from guthi.transport.pacing import GAIN, SLOW_START_GAIN, Pacer
-from guthi.transport.pathmtu import PathMtu
+from guthi.transport.path import Path
 from guthi.transport.recovery import Recovery, SentPacket
 from guthi.transport.wire import (
     HEADER,
     PING,
-    SESSION_KIND,
     TAG_BYTES,
     Abandon,
     Ack,
@@ -60,43 +54,8 @@ __all__ = [
 ]
 
 MAX_CHANNEL = 0xFFFFFFFF
-_NONCE_PREFIX = bytes(4)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionSettings:
-    """Times in seconds and sizes in bytes that a session keeps to."""
-
-    keepalive_s: float = 5.0
-    timeout_s: float = 10.0
-    max_message_bytes: int = 1 << 30
-    idle_s: float = 60.0
-
-
-class MessageReceived(NamedTuple):
-    """A message arrived, whole and for the first time; `body` is the receiver's to keep."""
-
-    channel: int
-    body: Buffer
-
-
-@dataclass(frozen=True, slots=True)
-class SessionClosed:
-    """The session was closed by either side; nothing more comes."""
-
-    code: int
-    reason: str
-    by_peer: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SessionLost:
-    """The peer fell silent."""
-
-    reason: str
-
-
-SessionEvent: TypeAlias = MessageReceived | SessionClosed | SessionLost
+_NOT_ECT = Ecn.NOT_ECT
+LATE_PROBE_INTERVALS = 3  # for so long a packet of an older key may be on its way (RFC 9001, section 6.5)
 
 
 class Session:
@@ -121,24 +80,24 @@ class Session:
         self._liveness = Liveness(
             keepalive_s=settings.keepalive_s, timeout_s=settings.timeout_s, idle_s=settings.idle_s, now=now
         )
-        self._seal, self._open = AESGCM(keys.send), AESGCM(keys.receive)
-        self._remote_index = remote_index
-        self._path = PathMtu(datagram_bytes)
+        self._sealing = Sealing(
+            keys.send, remote_index, now, epoch_packets=settings.epoch_packets, epoch_s=settings.epoch_s
+        )
+        self._opening = Opening(keys.receive, self._late_s)
+        self._path = Path(datagram_bytes, now, first_round_trip_s)
+        self.mark = Ecn.NOT_ECT  # what the datagram that was made last should have
+        self._turn_mark = Ecn.NOT_ECT
         self._settings = settings
         self._peer_max_message_bytes = (
             settings.max_message_bytes if peer_max_message_bytes is None else peer_max_message_bytes
         )
         self._outbox = Outbox()
         self._inbox = Inbox(settings.max_message_bytes)
-        self._recovery: Recovery[Carried] = Recovery(MAX_ACK_DELAY_S, first_round_trip_s)
-        self._congestion = Congestion(self._path.datagram_bytes)
-        self._pacer = Pacer(self._path.datagram_bytes, now)
-        self._pace_at: float | None = None  # when data that the pacer holds back may leave
-        self._held_back = False  # more would have been sent, had window and pacer allowed it
+        self._recovery: Recovery[Carried] = Recovery(MAX_ACK_DELAY_S, self._path.round_trip)
         self._acknowledgements = Acknowledgements()
-        self._window = ReplayWindow()
         self._probes_due = 0
         self._ping_due = False
+        self._epoch_due = False  # the next datagram begins a key epoch
         self._credit_packet: int | None = None  # the packet that carried our newest CREDIT, until acknowledged
         self._credit_due = False
 
@@ -212,27 +171,53 @@ class Session:
     @property
     def datagram_bytes(self) -> int:
         """The largest datagram that is known to pass."""
-        return self._path.datagram_bytes
+        return self._path.mtu.datagram_bytes
+
+    @property
+    def address(self) -> Address | None:
+        """Where datagrams are to be sent; None as long as the session does not care."""
+        return self._path.address
+
+    @address.setter
+    def address(self, address: Address) -> None:
+        """Where the handshake found the peer."""
+        self._path.address = address
 
     # ---- receiving
 
-    def receive(self, datagram: Buffer, now: float) -> list[SessionEvent] | None:
+    def receive(
+        self, datagram: Buffer, now: float, source: Address | None = None, mark: int = Ecn.NOT_ECT
+    ) -> list[SessionEvent] | None:
         """Take one datagram in; None when it is not authentic or came before, and nothing has changed."""
-        header = bytes(datagram[: HEADER.size])
-        if len(header) < HEADER.size:
+        packet = self._opening.open(datagram, now)
+        if packet is None:
             return None
-        number = int.from_bytes(header[-8:], "big")
-        if not self._window.fresh(number):
-            return None
-        try:
-            payload = self._open.decrypt(_NONCE_PREFIX + header[-8:], memoryview(datagram)[HEADER.size :], header)
-        except (InvalidTag, ValueError):
-            return None
-        self._window.mark(number)
         self._liveness.heard(now)
-        return self._opened(number, payload, now)
+        number, payload = packet
+        if source != self._path.address and number == self._opening.newest:
+            self._move(source, now)
+        if self._path.former is not None and source == self._path.address:
+            self._path.heard(len(datagram))
+        return self._opened(number, payload, now, mark)
 
-    def _opened(self, number: int, payload: bytes, now: float) -> list[SessionEvent]:
+    def _move(self, source: Address | None, now: float) -> None:
+        """The newest packet came from elsewhere (RFC 9000, section 9.3): answer there, and find out who is there."""
+        if source is None or self._path.address is None:
+            return
+        self._use(self._path.moved_to(source, self._recovery.next_number, now))
+        self._ping_due = True
+
+    def _use(self, path: Path) -> None:
+        """Send on this path; on another network than before, all that is in flight goes out again on it."""
+        before, self._path = self._path, path
+        if path.congestion is before.congestion:
+            return
+        before.left()
+        path.marking.new_path()
+        for packet in self._recovery.restart(path.round_trip):
+            self._resend(packet)
+
+    def _opened(self, number: int, payload: bytes, now: float, mark: int) -> list[SessionEvent]:
         if self._closing.state is not SessionState.OPEN:
             self._closing.received(payload)
             return []
@@ -254,7 +239,7 @@ class Session:
                 else:
                     self._control(frame, deliveries)
                     asks = True
-            self._acknowledgements.received(number, asks, now)
+            self._acknowledgements.received(number, asks, now, mark)
             if deliveries:
                 self._liveness.used(now)
         except MalformedMessage as breach:
@@ -278,17 +263,11 @@ class Session:
 
     def _acknowledged(self, frame: Ack, now: float) -> None:
         outcome = self._recovery.acknowledge(frame.ranges, frame.delay_us / 1e6, now)
-        trip = self._recovery.round_trip
-        if outcome.sampled and self._held_back:
-            self._congestion.sampled(trip.latest_s, outcome.acknowledged[-1].number, self._recovery.next_number)
+        if outcome.acknowledged:
+            if not self._sealing.is_confirmed:
+                self._sealing.acknowledged(outcome.acknowledged[-1].number)
+            self._path.acknowledged(frame, outcome, self._recovery.next_number, now)
         for packet in outcome.acknowledged:
-            self._congestion.acknowledged(
-                packet.size_bytes, packet.sent_at, now, trip.smoothed_s, is_full=self._held_back
-            )
-            if self._path.is_probe(packet.number):
-                self._path.probe_arrived()
-                self._congestion.resized(self._path.datagram_bytes)
-            self._path.arrived(packet.size_bytes)
             for carried in packet.carried:
                 self._outbox.acknowledged(carried)
             if packet.number == self._credit_packet:
@@ -296,19 +275,11 @@ class Session:
         if outcome.lost:
             self._lost(outcome.lost, now)
             if outcome.persistent:
-                self._congestion.collapsed()
+                self._path.congestion.collapsed()
 
     def _lost(self, packets: Sequence[SentPacket[Carried]], now: float) -> None:
-        data = [packet for packet in packets if not self._path.is_probe(packet.number)]
-        if len(data) < len(packets):
-            self._path.probe_lost()
-        if not data:
-            return
-        self._congestion.lost(data[-1].sent_at, now)
-        for packet in data:
-            self._path.lost(packet.size_bytes)
+        for packet in self._path.lost(packets, now):
             self._resend(packet)
-        self._congestion.resized(self._path.datagram_bytes)
 
     def _resend(self, packet: SentPacket[Carried]) -> None:
         for carried in packet.carried:
@@ -326,41 +297,33 @@ class Session:
             if (frame := self._closing.take_frame(now, retry_s)) is not None:
                 yield self._sealed([frame], None, now)
             return
+        self._epoch_due = self._sealing.is_due(self._recovery.next_number, now)
+        if self._epoch_due and self._sealing.is_exhausted(self._recovery.next_number):
+            return  # `on_deadline` ends it
         credit = self._inbox.current_credit_frame() if self._credit_due else self._inbox.credit_frame()
-        if self._outbox.ready:
-            self._fill_bucket(now)
+        path, recovery = self._path, self._recovery
+        self._turn_mark = path.begin_turn(recovery.in_flight_bytes, now) if self._outbox.ready else _NOT_ECT
         sent = 0
         while (datagram := self._next_datagram(credit, now)) is not None:
             credit = None
             sent += 1
             yield datagram
-        self._note_what_holds_back()
-        if (sent > 1 or self._held_back) and (probe_bytes := self._path.probe_bytes(now)) is not None:
+        more_waits = self._outbox.ready
+        if more_waits or path.held_back:
+            path.end_turn(recovery.in_flight_bytes, more_waits)
+        if (sent > 1 or path.held_back) and (probe_bytes := path.probe_bytes(now)) is not None:
             yield self._path_probe(probe_bytes, now)
 
-    def _fill_bucket(self, now: float) -> None:
-        congestion = self._congestion
-        gain = SLOW_START_GAIN if congestion.in_slow_start else GAIN
-        round_trip_s = self._recovery.round_trip.smoothed_s
-        self._pacer.fill(congestion.window_bytes, round_trip_s, congestion.datagram_bytes, now, gain)
-
-    def _note_what_holds_back(self) -> None:
-        self._held_back = self._outbox.ready
-        has_window = self._recovery.in_flight_bytes < self._congestion.window_bytes
-        self._pace_at = self._pacer.next_at() if self._held_back and has_window else None
-
-    @property
-    def _may_send(self) -> bool:
-        if self._probes_due:
-            return True
-        return self._recovery.in_flight_bytes < self._congestion.window_bytes and self._pacer.allows
-
     def _next_datagram(self, credit: bytes | None, now: float) -> bytes | None:
-        has_data = self._may_send and self._outbox.ready
+        may_send = self._probes_due or self._path.admits(self._recovery.in_flight_bytes)
+        has_data = may_send and self._outbox.ready
         asks = has_data or self._ping_due or credit is not None
         due = self._acknowledgements.deadline
         if not asks and (due is None or due > now):
             return None
+        if self._epoch_due and self._sealing.is_confirmed:
+            self._sealing.advance(self._recovery.next_number, now)
+            self._epoch_due, self._ping_due, asks = False, True, True
         frames: list[Buffer] = []
         carried: list[Carried] = []
         if self._acknowledgements.wanted:
@@ -369,9 +332,9 @@ class Session:
             frames.append(credit)
             self._credit_packet, self._credit_due = self._recovery.next_number, False
         if has_data:
-            payload_bytes = self._path.datagram_bytes - HEADER.size - TAG_BYTES
+            payload_bytes = self._path.mtu.datagram_bytes - HEADER.size - TAG_BYTES
             self._outbox.fill(payload_bytes - sum(map(len, frames)), frames, carried)
-        if self._ping_due or (asks and credit is None and not carried):
+        if asks and credit is None and not carried:
             frames.append(PING)
         self._ping_due = False
         return self._sealed(frames, carried if asks else None, now)
@@ -379,7 +342,7 @@ class Session:
     def _path_probe(self, size_bytes: int, now: float) -> bytes:
         """A padded datagram beside the data; it takes nothing of the window, and its loss is no sign of congestion."""
         number = self._recovery.next_number
-        self._path.probe_sent(number, now)
+        self._path.mtu.probe_sent(number, now)
         padding = encode_padding(size_bytes - HEADER.size - TAG_BYTES - len(PING))
         datagram = self._sealed([PING, padding], None, now)
         self._recovery.sent(SentPacket(number, now, 0, []))
@@ -389,18 +352,22 @@ class Session:
         """One datagram; with `carried` None it asks for no acknowledgement and is not tracked."""
         number = self._recovery.next_number
         self._recovery.next_number += 1
-        header = HEADER.pack(SESSION_KIND, self._remote_index, number)
-        datagram = header + self._seal.encrypt(_NONCE_PREFIX + header[-8:], b"".join(frames), header)
+        datagram = self._sealing.seal(number, b"".join(frames))
+        self.mark = self._turn_mark if carried else _NOT_ECT  # else its fate would not be known
         if carried is not None:
             self._probes_due = max(self._probes_due - 1, 0)
-            self._pacer.spend(len(datagram))
             if carried:
                 self._liveness.used(now)
-            self._recovery.sent(SentPacket(number, now, len(datagram), carried))
+            packet = SentPacket(number, now, len(datagram), carried, self.mark is not _NOT_ECT)
+            self._path.sent(packet)
+            self._recovery.sent(packet)
             self._liveness.asked(now)
         return datagram
 
     # ---- time
+
+    def _late_s(self) -> float:
+        return LATE_PROBE_INTERVALS * self._recovery.round_trip.probe_interval_s(MAX_ACK_DELAY_S)
 
     @property
     def deadline(self) -> float | None:
@@ -410,9 +377,12 @@ class Session:
         first = self._liveness.deadline
         if first is None and self.settled:
             first = self._liveness.over_at
-        for moment in (self._acknowledgements.deadline, self._recovery.deadline, self._pace_at):
+        path, drops_key_at = self._path, self._opening.deadline
+        for moment in (self._acknowledgements.deadline, self._recovery.deadline, path.pace_at):
             if moment is not None and (first is None or moment < first):
                 first = moment
+        if drops_key_at is not None or path.gives_up_at is not None:
+            first = min(moment for moment in (first, drops_key_at, path.gives_up_at) if moment is not None)
         return first
 
     def on_deadline(self, now: float) -> list[SessionEvent]:
@@ -426,6 +396,12 @@ class Session:
         if self._liveness.is_over(now) and self.settled:
             self._closing.finish()
             return [SessionClosed(CloseCode.DONE, "nobody used the session any more", by_peer=False)]
+        if self._sealing.is_exhausted(self._recovery.next_number):
+            self._closing.finish()
+            return [SessionLost("it confirms no new key")]
+        self._opening.on_deadline(now)
+        if self._path.former is not None and self._path.gives_up_at is not None and now >= self._path.gives_up_at:
+            self._use(self._path.former)
         self._ping_due |= self._liveness.asks(now)
         recovery_at = self._recovery.deadline
         if recovery_at is not None and now >= recovery_at:
@@ -438,7 +414,6 @@ class Session:
             return
         self._recovery.probes_in_a_row += 1
         self._path.timed_out(self._recovery.probes_in_a_row)
-        self._congestion.resized(self._path.datagram_bytes)
         self._probes_due = 1
         self._resend(next(self._recovery.in_flight))
         if not self._outbox.ready:

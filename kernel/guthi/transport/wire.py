@@ -1,7 +1,7 @@
 """The bytes of a session datagram: its clear header and the frames that are sealed behind it.
 
-    header   kind u8 = 0x02 | receiver index u32 | packet number u64           (clear, authenticated)
-    frames   one after the other until the sealed payload ends                 (AES-256-GCM, 16-byte tag)
+    header   kind u8 = 0x02 | receiver index u32 | key epoch u8 | packet number u64    (clear, authenticated)
+    frames   one after the other until the sealed payload ends                        (AES-256-GCM, 16-byte tag)
 
 | frame    | code | fields after the code (big-endian)                                                   |
 |----------|------|--------------------------------------------------------------------------------------|
@@ -13,9 +13,11 @@
 | ABANDON  | 0x05 | channel u32, sequence u64, total u64: the sender gives this message up                |
 | CREDIT   | 0x06 | counted bytes u64, bulk messages u64: how much may be sent in all, ever               |
 | CLOSE    | 0x07 | code u16, length u16, reason in UTF-8                                                |
+| ACK_ECN  | 0x08 | as ACK; then how many packets came in all marked ECT(0) u64, ECT(1) u64, CE u64       |
 
 A decoder meets authenticated bytes only, yet trusts none: whatever does not fit raises MalformedMessage.
-The AEAD nonce is four zero bytes and the packet number, as in the Noise specification, section 12.
+The AEAD nonce is four zero bytes and the packet number, as in the Noise specification, section 12; the key epoch says
+under which key (see `keys`).
 """
 
 from __future__ import annotations
@@ -30,8 +32,12 @@ from guthi.api import Buffer
 from guthi.errors import MalformedMessage
 
 __all__ = [
+    "EPOCHS",
     "FRAGMENT_OVERHEAD_BYTES",
     "HEADER",
+    "HEADER_EPOCH",
+    "HEADER_NUMBER",
+    "HEADER_START",
     "MAX_ACK_RANGES",
     "MESSAGE_OVERHEAD_BYTES",
     "PING",
@@ -42,6 +48,7 @@ __all__ = [
     "Close",
     "CloseCode",
     "Credit",
+    "EcnCounts",
     "Fragment",
     "Frame",
     "Message",
@@ -57,17 +64,22 @@ __all__ = [
 ]
 
 SESSION_KIND = 0x02
-HEADER = Struct(">BIQ")
+HEADER = Struct(">BIBQ")
+HEADER_START = Struct(">BIB")  # what is the same for all packets of an epoch
+HEADER_EPOCH = 5  # where the epoch stands
+HEADER_NUMBER = slice(6, 14)
+EPOCHS = 256  # the header tells epochs apart modulo this
 TAG_BYTES = 16
 MAX_ACK_RANGES = 64
 MAX_REASON_BYTES = 512
 
-_PADDING, _PING, _ACK, _MESSAGE, _FRAGMENT, _ABANDON, _CREDIT, _CLOSE = range(8)
+_PADDING, _PING, _ACK, _MESSAGE, _FRAGMENT, _ABANDON, _CREDIT, _CLOSE, _ACK_ECN = range(9)
 
 PING = bytes([_PING])
 
 _ack_struct = Struct(">BIH")
 _range_struct = Struct(">QQ")
+_counts_struct = Struct(">QQQ")
 _message_struct = Struct(">BIQI")
 _fragment_struct = Struct(">BIQQQI")
 _abandon_struct = Struct(">BIQQ")
@@ -91,11 +103,20 @@ class Ping(NamedTuple):
     """Asks for an acknowledgement and carries nothing else."""
 
 
+class EcnCounts(NamedTuple):
+    """How many packets arrived with each mark since the session began."""
+
+    ect0: int
+    ect1: int
+    ce: int
+
+
 class Ack(NamedTuple):
     """Packets received: closed ranges (lowest, highest), highest range first, and how long the answer was held back."""
 
     ranges: tuple[tuple[int, int], ...]
     delay_us: int
+    counts: EcnCounts | None = None
 
 
 class Message(NamedTuple):
@@ -141,10 +162,12 @@ class Close(NamedTuple):
 Frame: TypeAlias = Ping | Ack | Message | Fragment | Abandon | Credit | Close
 
 
-def encode_ack(ranges: Iterable[tuple[int, int]], delay_us: int) -> bytes:
-    """An ACK frame from closed ranges, highest first; at most MAX_ACK_RANGES of them."""
+def encode_ack(ranges: Iterable[tuple[int, int]], delay_us: int, counts: EcnCounts | None = None) -> bytes:
+    """An ACK frame from closed ranges, highest first, at most MAX_ACK_RANGES of them; with `counts`, ACK_ECN."""
     packed = [_range_struct.pack(lowest, highest) for lowest, highest in ranges]
-    return b"".join((_ack_struct.pack(_ACK, min(delay_us, 0xFFFFFFFF), len(packed)), *packed))
+    code = _ACK if counts is None else _ACK_ECN
+    start = _ack_struct.pack(code, min(delay_us, 0xFFFFFFFF), len(packed))
+    return b"".join((start, *packed) if counts is None else (start, *packed, _counts_struct.pack(*counts)))
 
 
 def message_header(channel: int, sequence: int, length: int) -> bytes:
@@ -223,8 +246,8 @@ def _fragment(channel: int, sequence: int, total: int, offset: int, body: memory
 
 
 def _decode_control(code: int, view: memoryview, at: int) -> tuple[Frame, int]:
-    if code == _ACK:
-        return _decode_ack(view, at)
+    if code in (_ACK, _ACK_ECN):
+        return _decode_ack(code, view, at)
     if code == _PING:
         return Ping(), at + 1
     if code == _CREDIT:
@@ -240,7 +263,7 @@ def _decode_control(code: int, view: memoryview, at: int) -> tuple[Frame, int]:
     raise MalformedMessage(f"no frame has the code 0x{code:02x}")
 
 
-def _decode_ack(view: memoryview, at: int) -> tuple[Ack, int]:
+def _decode_ack(code: int, view: memoryview, at: int) -> tuple[Ack, int]:
     _, delay_us, count = _ack_struct.unpack_from(view, at)
     at += _ack_struct.size
     if not 1 <= count <= MAX_ACK_RANGES:
@@ -252,4 +275,6 @@ def _decode_ack(view: memoryview, at: int) -> tuple[Ack, int]:
         if not lowest <= highest < ceiling:
             raise MalformedMessage("the ranges of an ACK are not in descending order")
         ceiling = lowest
-    return Ack(ranges, delay_us), stop
+    if code == _ACK:
+        return Ack(ranges, delay_us), stop
+    return Ack(ranges, delay_us, EcnCounts(*_counts_struct.unpack_from(view, stop))), stop + _counts_struct.size

@@ -190,6 +190,23 @@ def test_too_many_gaps_are_a_breach(monkeypatch: pytest.MonkeyPatch) -> None:
             receiver.message(UNORDERED, sequence, b"")
 
 
+def test_gaps_are_counted_over_all_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guthi.transport.inbox.MAX_GAPS", 10)
+    receiver = Receiver()
+    with pytest.raises(MalformedMessage, match="gaps"):
+        for channel in range(2, 14):
+            receiver.abandoned(channel, 1, 0)  # which costs no credit
+
+
+def test_gaps_that_close_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guthi.transport.inbox.MAX_GAPS", 10)
+    receiver = Receiver()
+    for channel in range(2, 100):
+        receiver.abandoned(channel, 1, 0)
+        receiver.message(channel, 0, b"")
+    assert len(receiver.deliveries) == 98
+
+
 def test_scattered_pieces_are_a_breach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("guthi.transport.inbox.MAX_PIECES", 10)
     receiver = Receiver()

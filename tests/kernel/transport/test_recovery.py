@@ -178,7 +178,7 @@ def test_probes_back_off_up_to_a_limit_and_an_ack_ends_it() -> None:
 
 
 def test_on_a_path_slower_than_the_limit_a_probe_waits_for_the_path() -> None:
-    recovery: Recovery[str] = Recovery(PEER_ACK_DELAY_S, first_round_trip_s=3.0)
+    recovery: Recovery[str] = Recovery(PEER_ACK_DELAY_S, RoundTrip(3.0))
     recovery.sent(SentPacket(0, 1.0, 100, []))
     assert recovery.deadline == pytest.approx(1.0 + 3.0 + 6.0 + 0.005)
 

@@ -16,6 +16,7 @@ from guthi.transport.wire import (
     Ack,
     Close,
     Credit,
+    EcnCounts,
     Fragment,
     Frame,
     Message,
@@ -43,7 +44,10 @@ def ack_ranges(numbers: set[int]) -> tuple[tuple[int, int], ...]:
 
 
 acks = st.builds(
-    Ack, st.sets(u64, min_size=2, max_size=2 * MAX_ACK_RANGES).map(ack_ranges).filter(bool), st.integers(0, 2**32 - 1)
+    Ack,
+    st.sets(u64, min_size=2, max_size=2 * MAX_ACK_RANGES).map(ack_ranges).filter(bool),
+    st.integers(0, 2**32 - 1),
+    st.none() | st.builds(EcnCounts, u64, u64, u64),
 )
 messages = st.builds(Message, u32, u64, bodies.map(memoryview))
 
@@ -72,7 +76,7 @@ def encoded(frame: Frame) -> bytes:
         case Ping():
             return PING
         case Ack():
-            return encode_ack(frame.ranges, frame.delay_us)
+            return encode_ack(frame.ranges, frame.delay_us, frame.counts)
         case Message():
             return message_header(frame.channel, frame.sequence, len(frame.body)) + bytes(frame.body)
         case Fragment(channel, sequence, total, offset, body):

@@ -17,16 +17,19 @@ from guthi.errors import (
     PeerLost,
     PluginError,
     RemoteError,
+    StreamEnded,
     UnknownMember,
     UnknownTopic,
     UsageError,
 )
 from guthi.hooks import hookimpl, hookspec
 from guthi.membership.members import Member, MemberState, Role
+from guthi.membership.verdict import Verdict
 from guthi.node import Node
 from guthi.plugins import Plugin
 from guthi.requests import Incoming
 from guthi.services import Service
+from guthi.stream import Stream
 
 __all__ = [
     "Address",
@@ -54,9 +57,12 @@ __all__ = [
     "Role",
     "Service",
     "Size",
+    "Stream",
+    "StreamEnded",
     "UnknownMember",
     "UnknownTopic",
     "UsageError",
+    "Verdict",
     "connect",
     "hookimpl",
     "hookspec",

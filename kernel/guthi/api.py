@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager
+from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from guthi.errors import ConfigError
 
-__all__ = ["PROTOCOL_VERSION", "Address", "Buffer", "DatagramReceiver", "Datagrams", "Host", "NodeId"]
+__all__ = [
+    "PROTOCOL_VERSION",
+    "Address",
+    "Announcement",
+    "Beacon",
+    "Buffer",
+    "DatagramReceiver",
+    "Datagrams",
+    "Departing",
+    "Ecn",
+    "Host",
+    "NodeId",
+    "Workers",
+]
 
 PROTOCOL_VERSION = 1
 
@@ -86,11 +100,24 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class Ecn(IntEnum):
+    """The mark of a datagram for routers and by routers: the two bits of RFC 3168 in the header of IP."""
+
+    NOT_ECT = 0  # congestion drops it
+    ECT1 = 1
+    ECT0 = 2  # its sender heeds marks
+    CE = 3  # congestion was met on the way
+
+
+Departing: TypeAlias = tuple[Buffer, Address, Ecn]
+"""A datagram, its destination, and its mark."""
+
+
 class DatagramReceiver(Protocol):
     """What a datagram port calls into; both methods run on the event loop."""
 
-    def datagram_received(self, datagram: Buffer, source: Address) -> None:
-        """One datagram arrived. The buffer holds it during this call only."""
+    def datagram_received(self, datagram: Buffer, source: Address, mark: int = Ecn.NOT_ECT) -> None:
+        """One datagram arrived. The buffer holds it during this call only; `mark` is an `Ecn`, if it can be read."""
 
     def turn_ended(self) -> None:
         """All datagrams that were waiting have been handed over: now is the time to answer them together."""
@@ -103,13 +130,17 @@ class Datagrams(Protocol):
     def local_address(self) -> Address:
         """The bound address, with the port that the system chose."""
 
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many datagrams the system did not take, by reason."""
+
     def max_datagram_bytes(self, destination: Address) -> int:
         """The largest datagram that is worth trying on the way to the destination (see `pathmtu`)."""
 
-    def send(self, datagram: Buffer, destination: Address) -> None:
-        """Send, or drop when the system has no room: loss is the session's business."""
+    def send(self, datagram: Buffer, destination: Address, mark: Ecn = Ecn.NOT_ECT) -> None:
+        """Send, or drop when the system has no room: loss is the session's business. A port may be unable to mark."""
 
-    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
+    def send_many(self, datagrams: Iterable[Departing]) -> None:
         """The same for several, in order, as they are made; a port may save system calls."""
 
     def poll(self, limit_s: float) -> bool:
@@ -117,6 +148,37 @@ class Datagrams(Protocol):
 
     def close(self) -> None:
         """Release the port; nothing is received afterwards."""
+
+
+class Announcement(NamedTuple):
+    """What a node says of itself on the local network (see `guthi.discovery`); nothing of it is secret."""
+
+    instance: str
+    addresses: tuple[Address, ...]
+    tags: tuple[str, ...]
+
+
+class Beacon(Protocol):
+    """An announcement that is made, again and again, until it is closed."""
+
+    async def update(self, announcement: Announcement) -> None:
+        """Say something else from now on."""
+
+    async def close(self) -> None:
+        """Say goodbye."""
+
+
+class Workers(Protocol):
+    """A number of processes that run functions (see `workers`)."""
+
+    def submit(self, call: Callable[[], Any], on_report: Callable[[Any], None]) -> Future[Any]:
+        """Run a call in a process; `on_report` is given what it passes to `workers.report` meanwhile.
+
+        The future can be cancelled at any time; it raises what the call raises, and WorkerLost.
+        """
+
+    def shutdown(self) -> None:
+        """End the processes, and wait for none."""
 
 
 class Host(Protocol):
@@ -128,6 +190,12 @@ class Host(Protocol):
 
     async def open_datagrams(self, address: Address, receiver: DatagramReceiver) -> Datagrams:
         """Bind a port; raises AddressUnavailable."""
+
+    async def open_beacon(self, announcement: Announcement, found: Callable[[Announcement], None]) -> Beacon:
+        """Announce on the local network, and call `found` for what others announce.
+
+        Raises AddressUnavailable where there is no multicast, ConfigError where a library for it is missing.
+        """
 
     async def resolve(self, address: Address) -> list[Address]:
         """All literal addresses of a host name; empty when it has none."""
@@ -147,7 +215,7 @@ class Host(Protocol):
     def thread_executor(self, name: str, workers: int) -> Executor:
         """Threads for blocking functions."""
 
-    def process_executor(self, name: str, workers: int) -> Executor:
+    def worker_processes(self, name: str, workers: int) -> Workers:
         """Processes for functions that burn the processor."""
 
 

@@ -159,6 +159,9 @@ class _Face:
         call.__name__, call.__doc__ = name, getattr(attribute, "__doc__", None)
         return call
 
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return _on_loop(self._target, self._thread)(*arguments, **named)
+
     def __dir__(self) -> Iterable[str]:
         return dir(self._target)
 

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from guthi.api import Address, Buffer, Datagrams
+from guthi.api import Address, Buffer, Datagrams, Ecn
 from guthi.spin import Spin
 from guthi.transport.endpoint import Endpoint, EndpointEvent
 
@@ -87,9 +87,9 @@ class Driver:
         """Undo `on_progress`."""
         self._after_pump.remove(callback)
 
-    def datagram_received(self, datagram: Buffer, source: Address) -> None:
+    def datagram_received(self, datagram: Buffer, source: Address, mark: int = Ecn.NOT_ECT) -> None:
         """One datagram arrived."""
-        self._endpoint.receive(datagram, source, self._loop.time())
+        self._endpoint.receive(datagram, source, self._loop.time(), mark)
 
     def turn_ended(self) -> None:
         """All waiting datagrams were handed over."""

@@ -15,6 +15,7 @@ __all__ = [
     "PeerLost",
     "PluginError",
     "RemoteError",
+    "StreamEnded",
     "UnknownMember",
     "UnknownTopic",
     "UsageError",
@@ -82,6 +83,10 @@ class RemoteError(GuthiError):
     def __init__(self, class_name: str, message: str) -> None:
         super().__init__(f"{class_name}: {message}" if message else class_name)
         self.class_name = class_name
+
+
+class StreamEnded(GuthiError):
+    """The handler at the other end of a stream has returned, and takes no more values."""
 
 
 class UnknownTopic(GuthiError, LookupError):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 from guthi.api import PROTOCOL_VERSION, Address, Host, NodeId
 from guthi.configuration.config import Config
+from guthi.datagrams import DatagramHandler
 from guthi.errors import DeadlineExceeded, NodeClosed, PluginError, UsageError
 from guthi.hooks import HookBus
 from guthi.membership.members import Member, MemberState, Role
@@ -20,6 +21,8 @@ from guthi.plugins import Plugin, enabled_plugins, start_order
 from guthi.requests import Handler
 from guthi.security.identity import Identity
 from guthi.services import Service, Services
+from guthi.stream import Stream
+from guthi.streams import StreamHandler
 from guthi.tasks import TaskSet
 from guthi.udp import SystemHost
 from guthi.values.codec import Codec
@@ -130,7 +133,12 @@ class Node:
         peer = self._id_of(member)
         if timeout_s is None:
             await self.network.writable(peer)
-            return await self.network.requests.request(peer, topic, value)
+        else:
+            timeout_s = await self._writable_within(peer, timeout_s)
+        return await self.network.requests.request(peer, topic, value, timeout_s)
+
+    async def _writable_within(self, peer: NodeId, timeout_s: float) -> float:
+        """Wait until the peer takes more, and return how much of the time is left; raises DeadlineExceeded."""
         clock = asyncio.get_running_loop().time
         started_at = clock()
         try:
@@ -139,8 +147,32 @@ class Node:
         except TimeoutError:
             name = self.network.name_of(peer)
             raise DeadlineExceeded(f"{name} took nothing more for {timeout_s:g} s; too much waits for it") from None
-        left_s = max(timeout_s - (clock() - started_at), 0.0)
-        return await self.network.requests.request(peer, topic, value, left_s)
+        return max(timeout_s - (clock() - started_at), 0.0)
+
+    def handle_stream(self, topic: str, handler: StreamHandler) -> None:
+        """Let `handler`, an `async def`, answer the streams of a topic.
+
+        It is given an Incoming with the opener's first value, and the Stream. To return is to end the stream; what it
+        raises is raised at the opener. It is cancelled when the opener leaves or is lost.
+        """
+        self.network.streams.handle(topic, handler)
+
+    @asynccontextmanager
+    async def open_stream(
+        self, member: Member | NodeId | str, topic: str, value: Any = None, *, timeout_s: float | None = None
+    ) -> AsyncIterator[Stream]:
+        """A stream of values to and from a member's handler, which gets `value` first; it lasts as long as the context.
+
+        To leave before the far side has finished cancels its handler. Sending and reading raise what the handler
+        raised, DeadlineExceeded `timeout_s` after the opening, PeerLost, UnknownTopic.
+        """
+        peer = self._id_of(member)
+        if timeout_s is None:
+            await self.network.writable(peer)
+        else:
+            timeout_s = await self._writable_within(peer, timeout_s)
+        with self.network.streams.open(peer, topic, value, timeout_s) as stream:
+            yield stream
 
     async def cast(self, member: Member | NodeId | str, topic: str, value: Any) -> None:
         """Send a value that needs no answer. It arrives once, unless the peer is lost."""
@@ -148,14 +180,58 @@ class Node:
         await self.network.writable(peer)
         self.network.requests.cast(peer, topic, value)
 
+    async def broadcast(self, topic: str, value: Any) -> None:
+        """Send a value to all other members, reliably; each one's handler of the topic is called once.
+
+        It returns when the value is on its way, and waits only while too much of what was sent before has reached
+        nobody. docs/broadcast.md says who is reached when members fail, join or are cut off. Raises NotEncodable,
+        NodeClosed, and UsageError for a topic or a value that is too long.
+        """
+        await self.network.broadcasting.broadcast(topic, value)
+
+    def handle_broadcast(self, topic: str, handler: Handler) -> None:
+        """Let `handler` take what others broadcast on a topic; a node does not hear itself.
+
+        It is given an Incoming whose `peer` is the broadcaster, and may return a coroutine, which is run as a task.
+        Messages of one broadcaster come in the order in which it sent them. A plugin's topics begin with its name.
+        """
+        self.network.broadcasting.handle(topic, handler)
+
     def _id_of(self, member: Member | NodeId | str) -> NodeId:
         if isinstance(member, NodeId):
             return member
         return member.id if isinstance(member, Member) else self.network.member(member).id
 
-    def accuse(self, member: NodeId, state: MemberState) -> None:
-        """For failure detectors: spread the verdict that a member is SUSPECT or FAILED."""
-        self.network.accuse(member, state)
+    def accuse(
+        self,
+        member: Member | NodeId,
+        state: MemberState,
+        *,
+        path: str = "direct",
+        evidence: str = "no reason given",
+        health: int = 0,
+    ) -> None:
+        """For failure detectors: spread the verdict that a member is SUSPECT or FAILED; see `Verdict` for the rest.
+
+        The accused is told, and if it lives takes the verdict back. Requests in flight to one that FAILED end with
+        PeerLost. Raises UsageError for this node itself, and a member that is unknown or has left.
+        """
+        self.network.accuse(self._id_of(member), state, path=path, evidence=evidence, health=health)
+
+    def handle_datagram(self, topic: str, handler: DatagramHandler) -> None:
+        """Let a plain function hear the datagrams of a topic; it gets an Incoming without a deadline.
+
+        Who sent one is believed of every holder of the cluster key. Raises UsageError for a topic that has a handler.
+        """
+        self.network.datagrams.handle(topic, handler)
+
+    def send_datagram(self, member: Member | NodeId | str, topic: str, value: Any) -> None:
+        """Send a value that may be lost, doubled or overtaken, at once and beside all other traffic: for heartbeats.
+
+        It goes to a member that failed too. Raises UsageError when it takes more than 1,000 bytes, NotEncodable,
+        UnknownMember.
+        """
+        self.network.send_datagram(self._id_of(member), topic, value)
 
     def start(self, work: Coroutine[Any, Any, Any], name: str | None = None) -> asyncio.Task[Any]:
         """Run a task in the background; it is cancelled when the node stops, and its failure is logged."""

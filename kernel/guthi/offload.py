@@ -1,33 +1,51 @@
-"""Decides which datagrams share a system call: segmentation offload (UDP_SEGMENT) and its inverse on receipt (UDP_GRO).
+"""Decides which datagrams share a system call, by UDP_SEGMENT and its inverse UDP_GRO, and what is noted beside them.
 
 Linux takes a run of datagrams to one address in one call, if all but the last are of one size, and hands such a run
 over in one piece. A call costs more than a datagram, so with 1,400-byte datagrams this is worth a factor of four.
 Systems without it, and devices that refuse it, get one call a datagram.
+
+Beside the bytes, in *ancillary data*, stand the size of the datagrams of a run and their mark (`Ecn`, RFC 3168): those
+of a run have the same. Linux does not join datagrams with different marks.
 """
 
 from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
-from guthi.api import Address, Buffer
+from guthi.api import Address, Buffer, Departing, Ecn
 
-__all__ = ["ANCILLARY_BYTES", "Run", "joins_on_receipt", "may_send_runs", "runs", "segment_bytes", "segment_size_note"]
+__all__ = [
+    "ANCILLARY_BYTES",
+    "Run",
+    "joins_on_receipt",
+    "mark_note",
+    "may_send_runs",
+    "noted",
+    "runs",
+    "segment_size_note",
+    "tells_marks",
+]
 
 SOL_UDP, UDP_SEGMENT, UDP_GRO = 17, 103, 104
 MOST_SEGMENTS = 64
 MOST_RUN_BYTES = 65_000
-ANCILLARY_BYTES = 64
+ANCILLARY_BYTES = 128
+_MARK_BITS = 0x03  # of the byte that IPv4 calls type of service, and IPv6 traffic class
+
+Note: TypeAlias = tuple[int, int, bytes]
 
 
 class Run(NamedTuple):
-    """Datagrams to one address, of `size_bytes` each; the last may be shorter."""
+    """Datagrams to one address with one mark, of `size_bytes` each; the last may be shorter."""
 
     datagrams: list[Buffer]
     address: Address
     size_bytes: int
+    mark: Ecn
 
 
 def may_send_runs(bound: socket.socket) -> bool:
@@ -40,25 +58,36 @@ def joins_on_receipt(bound: socket.socket) -> bool:
     return sys.platform == "linux" and _accepts(bound, UDP_GRO, 1)
 
 
-def _accepts(bound: socket.socket, option: int, value: int) -> bool:
+def tells_marks(bound: socket.socket) -> bool:
+    """Ask the system for the mark of each datagram; False where it cannot, and then none is to be sent."""
+    if sys.platform != "linux":
+        return False
+    if bound.family == socket.AF_INET6:
+        _accepts(bound, socket.IP_RECVTOS, 1, socket.IPPROTO_IP)  # a port of IPv6 may serve IPv4 as well
+        return _accepts(bound, socket.IPV6_RECVTCLASS, 1, socket.IPPROTO_IPV6)
+    return _accepts(bound, socket.IP_RECVTOS, 1, socket.IPPROTO_IP)
+
+
+def _accepts(bound: socket.socket, option: int, value: int, level: int = SOL_UDP) -> bool:
     try:
-        bound.setsockopt(SOL_UDP, option, value)
+        bound.setsockopt(level, option, value)
     except OSError:
         return False
     return True
 
 
-def runs(datagrams: Iterable[tuple[Buffer, Address]]) -> Iterator[Run]:
+def runs(datagrams: Iterable[Departing]) -> Iterator[Run]:
     """Cut what is to be sent into runs, in order."""
     current: Run | None = None
     is_open, total_bytes = False, 0
-    for datagram, address in datagrams:
+    for datagram, address, mark in datagrams:
         size_bytes = len(datagram)
         if (
             current is not None
             and is_open
             and size_bytes <= current.size_bytes
             and address == current.address
+            and mark is current.mark
             and len(current.datagrams) < MOST_SEGMENTS
             and total_bytes + size_bytes <= MOST_RUN_BYTES
         ):
@@ -68,19 +97,33 @@ def runs(datagrams: Iterable[tuple[Buffer, Address]]) -> Iterator[Run]:
             continue
         if current is not None:
             yield current
-        current, is_open, total_bytes = Run([datagram], address, size_bytes), True, size_bytes
+        current, is_open, total_bytes = Run([datagram], address, size_bytes, mark), True, size_bytes
     if current is not None:
         yield current
 
 
-def segment_size_note(size_bytes: int) -> list[tuple[int, int, bytes]]:
+def segment_size_note(size_bytes: int) -> Note:
     """The ancillary data that tells the system where to cut a run."""
-    return [(SOL_UDP, UDP_SEGMENT, size_bytes.to_bytes(2, sys.byteorder))]
+    return (SOL_UDP, UDP_SEGMENT, size_bytes.to_bytes(2, sys.byteorder))
 
 
-def segment_bytes(ancillary: Sequence[tuple[int, int, bytes]]) -> int | None:
-    """The size of the datagrams that were handed over in one piece; None if there was one only."""
-    for level, kind, value in ancillary:
+def mark_note(mark: Ecn, address: Address) -> Note:
+    """The ancillary data that marks what is sent to the address."""
+    value = mark.to_bytes(4, sys.byteorder)
+    if ":" in address.host and not address.host.startswith("::ffff:"):
+        return (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, value)
+    return (socket.IPPROTO_IP, socket.IP_TOS, value)
+
+
+@lru_cache(maxsize=64)  # nearly all datagrams have the same few notes
+def noted(notes: tuple[Note, ...]) -> tuple[int, int]:
+    """What stood beside received bytes: the size of the datagrams in them, 0 for one alone, and their mark."""
+    size_bytes = mark = 0
+    for level, kind, value in notes:
         if level == SOL_UDP and kind == UDP_GRO:
-            return int.from_bytes(value[:4], sys.byteorder)
-    return None
+            size_bytes = int.from_bytes(value[:4], sys.byteorder)
+        elif (level, kind) == (socket.IPPROTO_IP, socket.IP_TOS):
+            mark = value[0] & _MARK_BITS
+        elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_TCLASS):
+            mark = int.from_bytes(value[:4], sys.byteorder) & _MARK_BITS
+    return size_bytes, mark

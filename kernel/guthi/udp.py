@@ -5,23 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import multiprocessing
 import os
 import platform
-import signal
 import socket
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
-from guthi.api import Address, Buffer, DatagramReceiver
-from guthi.errors import AddressUnavailable
-from guthi.offload import ANCILLARY_BYTES, Run, joins_on_receipt, may_send_runs, runs, segment_bytes, segment_size_note
+from guthi.api import Address, Announcement, Beacon, Buffer, DatagramReceiver, Departing, Ecn, Workers
+from guthi.errors import AddressUnavailable, ConfigError
+from guthi.offload import (
+    ANCILLARY_BYTES,
+    Run,
+    joins_on_receipt,
+    mark_note,
+    may_send_runs,
+    noted,
+    runs,
+    segment_size_note,
+    tells_marks,
+)
 from guthi.security.identity import hold_identity
+from guthi.workers import ProcessWorkers
 
 __all__ = ["SystemHost", "UdpPort"]
 
@@ -43,7 +51,8 @@ class UdpPort:
         self._view = memoryview(bytearray(LARGEST_DATAGRAM_BYTES))
         self._views = [self._view]
         self._sends_runs = may_send_runs(bound)
-        self._ancillary_bytes = ANCILLARY_BYTES if joins_on_receipt(bound) else 0
+        self._marks = tells_marks(bound)
+        self._ancillary_bytes = ANCILLARY_BYTES if joins_on_receipt(bound) or self._marks else 0
         self._local = Address(*bound.getsockname()[:2])
         loop.add_reader(bound.fileno(), self._on_readable)
 
@@ -56,36 +65,42 @@ class UdpPort:
         """The largest datagram that is worth trying: the configured one, where the system never fragments."""
         return self._path_bytes
 
-    def send(self, datagram: Buffer, destination: Address) -> None:
+    def send(self, datagram: Buffer, destination: Address, mark: Ecn = Ecn.NOT_ECT) -> None:
         """Send, or drop and count when the system will not take it."""
         try:
-            self._socket.sendto(datagram, destination)
+            if mark and self._marks:
+                self._socket.sendmsg([datagram], [mark_note(mark, destination)], 0, destination)
+            else:
+                self._socket.sendto(datagram, destination)
         except (BlockingIOError, InterruptedError):
             self.dropped["send buffer full"] += 1
         except OSError as error:
             self.dropped[errno.errorcode.get(error.errno or 0, "send failed")] += 1
 
-    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
+    def send_many(self, datagrams: Iterable[Departing]) -> None:
         """Send in order, with as few system calls as may be."""
         if not self._sends_runs:
-            for datagram, destination in datagrams:
-                self.send(datagram, destination)
+            for datagram, destination, mark in datagrams:
+                self.send(datagram, destination, mark)
             return
         for run in runs(datagrams):
             if len(run.datagrams) == 1:
-                self.send(run.datagrams[0], run.address)
+                self.send(run.datagrams[0], run.address, run.mark)
             else:
                 self._send_run(run)
 
     def _send_run(self, run: Run) -> None:
+        notes = [segment_size_note(run.size_bytes)]
+        if run.mark and self._marks:
+            notes.append(mark_note(run.mark, run.address))
         try:
-            self._socket.sendmsg(run.datagrams, segment_size_note(run.size_bytes), 0, run.address)
+            self._socket.sendmsg(run.datagrams, notes, 0, run.address)
         except (BlockingIOError, InterruptedError):
             self.dropped["send buffer full"] += len(run.datagrams)
         except OSError as error:  # EIO: the device cannot; EINVAL, EMSGSIZE: not on this path, not at this size
             self._sends_runs = error.errno != errno.EIO
             for datagram in run.datagrams:
-                self.send(datagram, run.address)
+                self.send(datagram, run.address, run.mark)
 
     def close(self) -> None:
         """Release the port."""
@@ -118,10 +133,11 @@ class UdpPort:
                 continue
             came = True
             address = Address(source[0], source[1])
-            step = (segment_bytes(ancillary) if ancillary else None) or size
-            received(self._view[: min(step, size)], address)
+            step, mark = noted(tuple(ancillary)) if ancillary else (0, 0)
+            step = step or size
+            received(self._view[: min(step, size)], address, mark)
             for start in range(step, size, step or 1):
-                received(self._view[start : min(start + step, size)], address)
+                received(self._view[start : min(start + step, size)], address, mark)
             if self._socket.fileno() < 0:
                 return True
         if came:
@@ -163,6 +179,16 @@ class SystemHost:
         path_bytes = self._path_bytes if _forbid_fragments(bound) else min(self._path_bytes, UNFRAGMENTED_BYTES)
         return UdpPort(loop, bound, receiver, path_bytes)
 
+    async def open_beacon(self, announcement: Announcement, found: Callable[[Announcement], None]) -> Beacon:
+        """Announce by multicast DNS; raises AddressUnavailable without multicast, ConfigError without the library."""
+        try:
+            from guthi.discovery_mdns import MulticastBeacon
+        except ImportError:
+            raise ConfigError(
+                'discovery = "lan" needs the library zeroconf: pip install "guthi[lan]"; or choose "gossip"'
+            ) from None
+        return await MulticastBeacon.open(announcement, found)
+
     async def resolve(self, address: Address) -> list[Address]:
         """All literal addresses of a host name; empty when it has none."""
         loop = asyncio.get_running_loop()
@@ -201,23 +227,9 @@ class SystemHost:
         """Threads for blocking functions."""
         return ThreadPoolExecutor(workers, thread_name_prefix=name)
 
-    def process_executor(self, name: str, workers: int) -> Executor:
-        """Processes for functions that burn the processor; spawned, because a running loop must not be forked."""
-        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
-
-
-def _begin_worker() -> None:
-    """In a worker process: leave Ctrl-C, which reaches every process of a terminal, to the node; and die with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_the_node, name="guthi-node-watch", daemon=True).start()
-
-
-def _die_with_the_node() -> None:
-    """A worker would not notice by itself: it waits for work on a pipe that its siblings hold open too."""
-    node = multiprocessing.parent_process()
-    assert node is not None
-    node.join()
-    os._exit(1)
+    def worker_processes(self, name: str, workers: int) -> Workers:
+        """Processes for functions that burn the processor."""
+        return ProcessWorkers(name, workers)
 
 
 def _forbid_fragments(bound: socket.socket) -> bool:

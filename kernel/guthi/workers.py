@@ -16,8 +16,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Future
-from contextlib import suppress
+from concurrent.futures import BrokenExecutor, Future, InvalidStateError
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -152,13 +151,16 @@ class _Line:
         while True:
             try:
                 kind, value = self._connection.recv()
-            except Exception:  # noqa: BLE001 - the end of the line, or half a message before it
+            except (EOFError, OSError):  # the end of the line, or half a message before it
                 _settle(job, error=WorkerLost(self._how_it_ended()))
                 return
+            except Exception as error:  # noqa: BLE001 - what came cannot be unpickled in this process
+                kind, value = "error", error
             if kind == "report":
                 job.on_report(value)
             else:
-                _settle(job, value) if kind == "value" else _settle(job, error=value)
+                if not _settle(job, value, error=value if kind == "error" else None):
+                    self._how_it_ended()  # it was cancelled at the last moment, and its process is being ended
                 return
 
     def _how_it_ended(self) -> str:
@@ -183,12 +185,16 @@ class _Line:
             threading.Thread(target=_kill_if_stubborn, args=(process,), name=f"{self._name}-end", daemon=True).start()
 
 
-def _settle(job: _Job, value: Any = None, *, error: Exception | None = None) -> None:
-    with suppress(Exception):  # it has been cancelled meanwhile
+def _settle(job: _Job, value: Any = None, *, error: Exception | None = None) -> bool:
+    """False where it has been cancelled meanwhile."""
+    try:
         if error is None:
             job.future.set_result(value)
         else:
             job.future.set_exception(error)
+    except InvalidStateError:
+        return False
+    return True
 
 
 def _kill_if_stubborn(process: BaseProcess) -> None:

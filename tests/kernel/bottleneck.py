@@ -1,4 +1,4 @@
-"""A world of several senders behind one narrow link: virtual time, a drop-tail queue, loss from one seed."""
+"""A world of several senders behind one narrow link: virtual time, a queue that drops or marks, loss from one seed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from random import Random
 
 from tests.kernel.pipe import QUIET
 
+from guthi.api import Ecn
 from guthi.security.handshake import TransportKeys
 from guthi.transport.session import MessageReceived, Session
 
@@ -25,6 +26,7 @@ class Flow:
     receiver: Session
     begins_at: float
     delivered_bytes: int = 0
+    sent_marked: int = 0
 
     def top_up(self) -> None:
         while self.sender.buffered_bytes < 50 * CHUNK_BYTES:
@@ -32,7 +34,10 @@ class Flow:
 
 
 class Bottleneck:
-    """Flows that share `bandwidth_bytes_s` one way; acknowledgements come back unhindered."""
+    """Flows that share `bandwidth_bytes_s` one way; acknowledgements come back unhindered.
+
+    Where `mark_bytes` or more wait, what heeds marks gets one. A bad network `clears_marks`, or `drops_marks`.
+    """
 
     def __init__(
         self,
@@ -42,11 +47,15 @@ class Bottleneck:
         round_trip_s: float = 0.02,
         queue_bytes: float = 250_000.0,
         loss: float = 0.0,
+        mark_bytes: float | None = None,
+        clears_marks: bool = False,
+        drops_marks: bool = False,
         datagram_bytes: int = 1200,
         seed: int = 0,
     ) -> None:
         self.now = 0.0
-        self.dropped = 0
+        self.dropped = self.marked = 0
+        self._mark_bytes, self._clears_marks, self._drops_marks = mark_bytes, clears_marks, drops_marks
         self._bandwidth_bytes_s, self._round_trip_s, self._queue_bytes = bandwidth_bytes_s, round_trip_s, queue_bytes
         self._loss, self._random, self._order = loss, Random(seed), count()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -103,21 +112,27 @@ class Bottleneck:
     def _flush(self, flow: Flow) -> None:
         flow.top_up()
         for datagram in flow.sender.datagrams(self.now):
-            self._squeeze(flow, datagram)
+            self._squeeze(flow, datagram, flow.sender.mark)
         for datagram in flow.receiver.datagrams(self.now):
             self._at(self.now + self._round_trip_s / 2, partial(self._answered, flow, datagram))
 
     def _at(self, moment: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (moment, next(self._order), action))
 
-    def _squeeze(self, flow: Flow, datagram: bytes) -> None:
+    def _squeeze(self, flow: Flow, datagram: bytes, mark: Ecn) -> None:
         waiting_bytes = max(self._drains_at - self.now, 0.0) * self._bandwidth_bytes_s
-        if waiting_bytes + len(datagram) > self._queue_bytes or self._random.random() < self._loss:
+        flow.sent_marked += mark is not Ecn.NOT_ECT
+        is_lost = self._random.random() < self._loss or (self._drops_marks and mark is not Ecn.NOT_ECT)
+        if waiting_bytes + len(datagram) > self._queue_bytes or is_lost:
             self.dropped += 1
             return
+        if mark and self._mark_bytes is not None and waiting_bytes >= self._mark_bytes:
+            mark, self.marked = Ecn.CE, self.marked + 1
+        elif self._clears_marks:
+            mark = Ecn.NOT_ECT
         self._note_queue()
         self._drains_at = max(self._drains_at, self.now) + len(datagram) / self._bandwidth_bytes_s
-        self._at(self._drains_at + self._round_trip_s / 2, partial(self._arrived, flow, datagram))
+        self._at(self._drains_at + self._round_trip_s / 2, partial(self._arrived, flow, datagram, mark))
 
     def _note_queue(self) -> None:
         """Add up waiting time x time since the last call; the queue falls steadily in between."""
@@ -133,8 +148,8 @@ class Bottleneck:
         self._note_queue()
         return self._queue_integral / self.now * self._bandwidth_bytes_s
 
-    def _arrived(self, flow: Flow, datagram: bytes) -> None:
-        for event in flow.receiver.receive(datagram, self.now) or ():
+    def _arrived(self, flow: Flow, datagram: bytes, mark: Ecn) -> None:
+        for event in flow.receiver.receive(datagram, self.now, mark=mark) or ():
             assert isinstance(event, MessageReceived)
             flow.delivered_bytes += len(event.body)
 

@@ -21,11 +21,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from noise.connection import Keypair, NoiseConnection
 
 SEALED = Struct(">B4s16sQ")
-SESSION = Struct(">BIQ")
+SESSION = Struct(">BIBQ")
 MESSAGE = Struct(">BIQI")
 ENVELOPE = Struct(">BBHIQ")
 INIT, RESPONSE, MEMBERSHIP = 1, 2, 3
-CAST, REQUEST, REPLY, FAULT, CANCEL = range(1, 6)
+COOKIE, RETRY = 5, 6
+CAST, REQUEST, REPLY, FAULT, CANCEL, OPEN, VALUE, FINISH, CREDIT, WAIT = range(1, 11)
 HELLO, WELCOME, GOSSIP, COMPARISON = range(1, 5)
 MAX_MESSAGE_BYTES = 1 << 20
 PING = b"\x01"
@@ -93,15 +94,21 @@ def session_keys(noise: NoiseConnection) -> tuple[bytes, bytes]:
     return noise.noise_protocol.cipher_state_encrypt.k, noise.noise_protocol.cipher_state_decrypt.k
 
 
-def wrap(key: bytes, index: int, number: int, frames: bytes) -> bytes:
-    header = SESSION.pack(2, index, number)
+def next_key(key: bytes) -> bytes:
+    """The key of the epoch after this key's."""
+    return AESGCM(key).encrypt(b"\0\0\0\0" + b"\xff" * 8, bytes(32), None)[:32]
+
+
+def wrap(key: bytes, index: int, number: int, frames: bytes, epoch: int = 0) -> bytes:
+    """A datagram; `key` is that of the epoch."""
+    header = SESSION.pack(2, index, epoch % 256, number)
     return header + AESGCM(key).encrypt(number.to_bytes(12, "big"), frames, header)
 
 
 def unwrap(key: bytes, datagram: bytes) -> tuple[int, bytes]:
     """The packet number and the frames."""
     header = datagram[: SESSION.size]
-    _, _, number = SESSION.unpack(header)
+    _, _, _, number = SESSION.unpack(header)
     return number, AESGCM(key).decrypt(number.to_bytes(12, "big"), datagram[SESSION.size :], header)
 
 
@@ -128,6 +135,8 @@ def messages_in(frames: bytes) -> Iterator[bytes]:
             yield frames[at - length : at]
         elif code == 2:
             at += 7 + 16 * int.from_bytes(frames[at + 5 : at + 7], "big")
+        elif code == 8:
+            at += 31 + 16 * int.from_bytes(frames[at + 5 : at + 7], "big")
         elif code == 4:
             at += 33 + int.from_bytes(frames[at + 29 : at + 33], "big")
         elif code == 7:
@@ -230,10 +239,13 @@ class Client:
         """Open a session with the node that has this public key."""
         noise = initiator(self._secret, self._private, os.urandom(32), peer_key)
         payload = MAX_MESSAGE_BYTES.to_bytes(8, "big") + self.record()
-        self._send_sealed(Struct(">BI").pack(INIT, 7) + bytes(noise.write_message(payload)))
+        init = Struct(">BI").pack(INIT, 7) + bytes(noise.write_message(payload))
+        self._send_sealed(init)
         while True:
             datagram = self._socket.recv(65536)
             plain = unseal(self._secret, datagram) if datagram[0] == 1 else b"\0"
+            if plain[0] == COOKIE:
+                self._send_sealed(bytes([RETRY]) + plain[5:] + init)
             if plain[0] == RESPONSE:
                 break
         _, mine, self._index = Struct(">BII").unpack_from(plain)

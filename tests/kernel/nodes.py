@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from guthi.api import Address, Buffer, DatagramReceiver, Datagrams
+from guthi.api import Address, Buffer, DatagramReceiver, Datagrams, Departing, Ecn
 from guthi.configuration.config import Config
 from guthi.node import Node
 from guthi.plugins import Plugin
@@ -32,10 +32,10 @@ class _Ear:
     def __init__(self, line: Line, receiver: DatagramReceiver) -> None:
         self._line, self._receiver = line, receiver
 
-    def datagram_received(self, datagram: Buffer, source: Address) -> None:
+    def datagram_received(self, datagram: Buffer, source: Address, mark: int = Ecn.NOT_ECT) -> None:
         self._line.received += 1
         if not self._line.is_cut:
-            self._receiver.datagram_received(datagram, source)
+            self._receiver.datagram_received(datagram, source, mark)
 
     def turn_ended(self) -> None:
         self._receiver.turn_ended()
@@ -49,17 +49,21 @@ class _Port:
     def local_address(self) -> Address:
         return self._port.local_address
 
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        return self._port.dropped
+
     def max_datagram_bytes(self, destination: Address) -> int:
         return self._port.max_datagram_bytes(destination)
 
-    def send(self, datagram: Buffer, destination: Address) -> None:
+    def send(self, datagram: Buffer, destination: Address, mark: Ecn = Ecn.NOT_ECT) -> None:
         if not self._line.is_cut:
             self._line.sent += 1
-            self._port.send(datagram, destination)
+            self._port.send(datagram, destination, mark)
 
-    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
-        for datagram, destination in datagrams:
-            self.send(datagram, destination)
+    def send_many(self, datagrams: Iterable[Departing]) -> None:
+        for departing in datagrams:
+            self.send(*departing)
 
     def poll(self, limit_s: float) -> bool:
         return self._port.poll(limit_s)

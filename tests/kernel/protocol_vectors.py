@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,20 +18,26 @@ import numpy as np
 
 from guthi import Address, Member, MemberState, NodeId, Role
 from guthi.api import Buffer
-from guthi.membership.gossip import Gossip, Hello, Welcome, encode_comparison, encode_message
+from guthi.datagrams import Datagrams
+from guthi.flow import INITIAL_WINDOW_BYTES
+from guthi.membership.gossip import Gossip, Hello, Welcome, encode_comparison, encode_message, encode_refusal
 from guthi.membership.records import encode_record, encode_records
 from guthi.membership.roster import Roster
 from guthi.membership.sync import digest
+from guthi.membership.verdict import Verdict
 from guthi.requests import Requests
 from guthi.security.identity import Identity
 from guthi.security.keyring import OPEN_KEY, ClusterKey, Keyring
 from guthi.security.seal import ClusterSeal
+from guthi.streams import Streams
 from guthi.transport.endpoint import Endpoint, MessageArrived, Posted, Route
+from guthi.transport.keys import Sealing, rekeyed
 from guthi.transport.outbox import UNORDERED
 from guthi.transport.session import SessionSettings
 from guthi.transport.wire import (
     PING,
     CloseCode,
+    EcnCounts,
     encode_abandon,
     encode_ack,
     encode_close,
@@ -95,6 +102,7 @@ def vectors() -> dict[str, Any]:
         "nodes": [_node(ALICE), _node(BOB)],
         "sealed": _sealed(),
         "conversation": _conversation(),
+        "key_epochs": _key_epochs(),
         "frames": _frames(),
         "messages": _messages(),
         "values": [{"value": what, "body": _body(value).hex()} for what, value in _values()],
@@ -156,7 +164,7 @@ class _Station:
         self.endpoint.send(self.other.identity.node_id, [message], 0.0)
 
     def datagrams(self) -> list[bytes]:
-        return [datagram for datagram, _ in self.endpoint.take_datagrams(0.0)]
+        return [datagram for datagram, _, _ in self.endpoint.take_datagrams(0.0)]
 
     def receive(self, datagrams: Sequence[bytes]) -> list[bytes]:
         """Take datagrams in; returns the messages that they completed."""
@@ -192,6 +200,19 @@ def _conversation() -> list[dict[str, Any]]:
     return steps
 
 
+def _key_epochs() -> list[dict[str, Any]]:
+    """The first datagrams of three epochs, of one packet each: PING to index 16."""
+    sealing = Sealing(bytes(range(32)), 16, 0.0, epoch_packets=1, epoch_s=120.0)
+    key, steps = bytes(range(32)), []
+    for number in range(3):
+        datagram = sealing.seal(number, PING)
+        steps.append({"epoch": number, "key": key.hex(), "number": number, "datagram": datagram.hex()})
+        sealing.acknowledged(number)
+        sealing.advance(number + 1, 0.0)
+        key = rekeyed(key)
+    return steps
+
+
 def _frames() -> dict[str, str]:
     return {
         "PING": PING.hex(),
@@ -202,6 +223,7 @@ def _frames() -> dict[str, str]:
         ).hex(),
         "ABANDON of channel 5, sequence 2, 70000 bytes": encode_abandon(5, 2, 70_000).hex(),
         "CREDIT of 4 MiB and 8 bulk messages": encode_credit(4 << 20, 8).hex(),
+        "ACK_ECN of 5, with 4 of ECT(0) and 1 of CE": encode_ack([(5, 5)], 0, EcnCounts(4, 0, 1)).hex(),
         "CLOSE, done": encode_close(CloseCode.DONE, "the node left").hex(),
     }
 
@@ -215,7 +237,7 @@ class _Wire:
     def __init__(self) -> None:
         self.said: list[bytes] = []
 
-    def post(self, peer: NodeId, parts: list[Buffer]) -> Posted:
+    def post(self, peer: NodeId, parts: list[Buffer], channel: int = UNORDERED) -> Posted:
         self.said.append(b"".join(parts))
         return Posted(peer, parts, UNORDERED, 0)
 
@@ -237,7 +259,7 @@ def _messages() -> dict[str, str]:
 
 
 async def _said() -> dict[str, str]:
-    """One message of each kind: a request, its reply, the cancellation of another, a cast, and a fault."""
+    """One message of each kind: a request, its reply, the cancellation of another, a cast, a fault, and a stream's."""
     codec, wire = Codec(), _Wire()
     requests = Requests(asyncio.get_running_loop(), codec, wire)
     requests.handle("greet", lambda incoming: f"hello {incoming.value}")
@@ -253,7 +275,22 @@ async def _said() -> dict[str, str]:
     requests.cast(peer, "news", {"load": 0.5})
     fault = bytes([4]) + reply[1:16] + _body(_fault())
     kinds = {"request": request, "reply": reply, "fault": fault, "cancel": cancel, "cast": wire.said[-1]}
+    kinds |= await _streamed(requests, codec, wire)
     return {kind: message.hex() for kind, message in kinds.items()}
+
+
+async def _streamed(requests: Requests, codec: Codec, wire: _Wire) -> dict[str, bytes]:
+    """What the opener says: that it opens, its credit, a value as large as the window, that another waits, the end."""
+    begins = len(wire.said)
+    with Streams(requests, codec, wire, INITIAL_WINDOW_BYTES).open(BOB.identity.node_id, "count", 3) as stream:
+        await stream.send("first")
+        waiting = asyncio.ensure_future(stream.send(bytes(INITIAL_WINDOW_BYTES)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        stream.finish()
+        opened, credit, value, wait, finish = wire.said[begins:]
+    return {"open": opened, "credit": credit, "value": value, "wait": wait, "finish": finish}
 
 
 def _fault() -> dict[str, Any]:
@@ -311,7 +348,16 @@ def _membership() -> dict[str, str]:
         "Comparison of alice": encode_comparison(ALICE.record(), roster.fingerprint).hex(),
         "digest": digest(members).hex(),
         "records, as a sync brings them": encode_records(members).hex(),
+        "record of bob, whom alice suspects": encode_record(_suspected(BOB.record(), ALICE.record().id)).hex(),
+        "Refusal of alice": encode_refusal(ALICE.record(), "too old").hex(),
+        "datagram of alice": Datagrams(Codec(), lambda _: True, Counter(), lambda: 0.0)
+        .pack(ALICE.record().id, "pulse", [1, "two"])
+        .hex(),
     }
+
+
+def _suspected(record: Member, accuser: NodeId) -> Member:
+    return replace(record, state=MemberState.SUSPECT, verdict=Verdict(accuser, "via carol", "no echo within 10 s", 2))
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ class World:
         """The end of a turn, everywhere."""
         for station in self.stations.values():
             station.events += station.endpoint.take_events()
-            for datagram, to in station.endpoint.take_datagrams(self.now):
+            for datagram, to, _ in station.endpoint.take_datagrams(self.now):
                 station.sent += 1
                 self.record.append((datagram, station.address, to))
                 self._carry(datagram, station.address, to)

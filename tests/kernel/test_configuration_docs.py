@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -13,14 +14,18 @@ import pytest
 from guthi import Address, Config, Duration, Size
 from guthi.configuration.cluster import _ClusterTable
 from guthi.configuration.tables import read_table
+from guthi_health import HealthPlugin
 from guthi_mandelbrot import MandelbrotPlugin
+from guthi_mutex import MutexPlugin
 from guthi_rpc import RpcPlugin
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 
 TABLES: dict[str, type] = {
-    **{name: type(getattr(Config(), name)) for name in ("node", "security", "transport", "gossip")},
+    **{name: type(getattr(Config(), name)) for name in ("node", "security", "transport", "gossip", "broadcast")},
     "plugins.rpc": RpcPlugin.Config,
+    "plugins.mutex": MutexPlugin.Config,
+    "plugins.health": HealthPlugin.Config,
     "plugins.mandelbrot": MandelbrotPlugin.Config,
     "cluster": _ClusterTable,
 }
@@ -32,6 +37,7 @@ WORDS: dict[Any, tuple[str, str]] = {
     Address: ("address", "addresses"),
     Duration: ("duration", "durations"),
     Size: ("size", "sizes"),
+    Any: ("value", "values"),
 }
 
 
@@ -56,6 +62,8 @@ def type_in_words(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is tuple:
         return f"list of {WORDS[arguments[0]][SEVERAL] if arguments[0] in WORDS else 'tables'}"
+    if origin is Mapping:
+        return f"table of {WORDS[arguments[1]][SEVERAL]}"
     if origin is Literal:
         *most, last = [f'`"{choice}"`' for choice in arguments]
         return f"{', '.join(most)} or {last}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
 import pytest
 
-from guthi.api import Address, Buffer
+from guthi.api import Address, Buffer, Departing, Ecn
 from guthi.driver import Driver
 from guthi.spin import Spin
 from guthi.transport.endpoint import Endpoint, EndpointEvent, GossipArrived
@@ -21,6 +21,7 @@ class Station:
 
     deadline: float | None = None
     local_address = SOMEWHERE
+    dropped: Mapping[str, int] = {}
 
     def __init__(self) -> None:
         self.events: list[EndpointEvent] = []
@@ -29,23 +30,23 @@ class Station:
         self.polls: list[float] = []
         self.rang = 0
 
-    def receive(self, datagram: Buffer, source: Address, now: float) -> None:
+    def receive(self, datagram: Buffer, source: Address, now: float, mark: int) -> None:
         self.events.append(GossipArrived(source, bytes(datagram)))
 
     def take_events(self) -> list[EndpointEvent]:
         events, self.events = self.events, []
         return events
 
-    def take_datagrams(self, now: float) -> Iterator[tuple[bytes, Address]]:
+    def take_datagrams(self, now: float) -> Iterator[Departing]:
         outgoing, self.outgoing = self.outgoing, []
-        return ((each, SOMEWHERE) for each in outgoing)
+        return ((each, SOMEWHERE, Ecn.NOT_ECT) for each in outgoing)
 
     def on_deadline(self, now: float) -> None:
         self.rang += 1
         self.deadline = None
 
-    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
-        batch = [bytes(datagram) for datagram, _ in datagrams]
+    def send_many(self, datagrams: Iterable[Departing]) -> None:
+        batch = [bytes(datagram) for datagram, _, _ in datagrams]
         if batch:
             self.sent.append(batch)
 
@@ -56,7 +57,7 @@ class Station:
     def max_datagram_bytes(self, destination: Address) -> int:
         return 1200
 
-    def send(self, datagram: Buffer, destination: Address) -> None:
+    def send(self, datagram: Buffer, destination: Address, mark: Ecn = Ecn.NOT_ECT) -> None:
         raise AssertionError("the driver sends all of a turn together")
 
     def close(self) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import guthi_health
+import guthi_mutex
 import guthi_rpc
 from guthi import GuthiError, errors
 
+PLUGINS = (guthi_health, guthi_mutex, guthi_rpc)
 PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
 
 
@@ -42,8 +45,8 @@ def test_every_error_has_a_cause_and_a_mend() -> None:
     assert all(len(cell) > 20 for row in rows(3).values() for cell in row)
 
 
-def test_the_errors_of_rpc_are_there() -> None:
-    exported = [name for name in guthi_rpc.__all__ if is_error(getattr(guthi_rpc, name))]
+def test_the_errors_of_plugins_are_there() -> None:
+    exported = [name for plugin in PLUGINS for name in plugin.__all__ if is_error(getattr(plugin, name))]
     assert sorted(rows(4)) == sorted(exported)
 
 

@@ -9,7 +9,7 @@ from tests.kernel.bottleneck import Bottleneck, fairness
 
 ROUND_TRIP_S, BANDWIDTH_BYTES_S = 0.02, 12_500_000.0
 PATH_BYTES = ROUND_TRIP_S * BANDWIDTH_BYTES_S  # the bandwidth-delay product
-FRAGMENT_BYTES = 1200 - 13 - 16 - 33  # of a datagram, less header, tag and the fragment's own header
+FRAGMENT_BYTES = 1200 - 14 - 16 - 33  # of a datagram, less header, tag and the fragment's own header
 
 
 def cubic_response_bytes_s(loss: float) -> float:
@@ -24,6 +24,7 @@ def test_under_one_per_cent_loss_goodput_is_what_cubic_can_have(seed: int) -> No
     path = Bottleneck(loss=0.01, seed=seed)
     path.run(30.0)
     assert path.flows[0].delivered_bytes / 30.0 >= 0.9 * cubic_response_bytes_s(0.01)
+    assert path.mean_queue_bytes < 2 * PATH_BYTES
 
 
 def test_two_flows_under_loss_share_fairly() -> None:
@@ -43,6 +44,13 @@ def test_a_late_comer_on_a_full_path_gets_its_share() -> None:
     shares = [float(flow.delivered_bytes - earlier) for flow, earlier in zip(path.flows, before, strict=True)]
     assert fairness(shares) >= 0.95
     assert sum(shares) / 10.0 >= 0.9 * BANDWIDTH_BYTES_S
+
+
+@pytest.mark.parametrize("buffer_paths", [1, 4])
+def test_two_flows_under_loss_leave_a_short_queue_whatever_the_buffer(buffer_paths: int) -> None:
+    path = Bottleneck(loss=0.01, begin_at=(0.0, 1.0), queue_bytes=buffer_paths * PATH_BYTES)
+    path.run(10.0)
+    assert path.mean_queue_bytes < 2 * PATH_BYTES
 
 
 def test_alone_it_fills_the_path_and_leaves_a_short_queue() -> None:

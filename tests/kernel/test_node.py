@@ -225,6 +225,7 @@ async def test_two_keys_are_two_networks() -> None:
         assert line.received >= 2
         assert line.sent == 0
         assert alice.network.endpoint.dropped.total() == line.received
+        assert alice.network.dropped == {"cluster seal: unknown_key": line.received}
         assert alice.members == []
         async with a_node("bob", alice, tables={"security": {"cluster_keys": [keys[0], keys[1]]}}) as bob:
             assert names(bob) == {"alice"}

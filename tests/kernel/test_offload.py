@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guthi.api import Address, Buffer
-from guthi.offload import MOST_RUN_BYTES, MOST_SEGMENTS, joins_on_receipt, runs, segment_bytes
+from guthi.api import Address, Buffer, Departing, Ecn
+from guthi.errors import AddressUnavailable
+from guthi.offload import MOST_RUN_BYTES, MOST_SEGMENTS, joins_on_receipt, noted, runs
 from guthi.udp import SystemHost, UdpPort
 
 HERE, THERE = Address("127.0.0.1", 1), Address("127.0.0.1", 2)
@@ -22,9 +23,9 @@ PATIENCE_S = 10.0
 
 @given(st.lists(st.tuples(st.sampled_from([0, 10, 1400, 60_000]), st.sampled_from([HERE, THERE])), max_size=200))
 def test_runs_are_what_the_system_takes_and_lose_nothing(sizes: list[tuple[int, Address]]) -> None:
-    datagrams = [(bytes(size), address) for size, address in sizes]
+    datagrams = [(bytes(size), address, Ecn.ECT0 if size % 20 else Ecn.NOT_ECT) for size, address in sizes]
     cut = list(runs(datagrams))
-    assert [(each, run.address) for run in cut for each in run.datagrams] == datagrams
+    assert [(each, run.address, run.mark) for run in cut for each in run.datagrams] == datagrams
     for run in cut:
         assert all(len(each) == run.size_bytes for each in run.datagrams[:-1])
         assert len(run.datagrams[-1]) <= run.size_bytes
@@ -33,12 +34,12 @@ def test_runs_are_what_the_system_takes_and_lose_nothing(sizes: list[tuple[int, 
 
 
 def test_equal_datagrams_are_one_run() -> None:
-    datagrams: Sequence[tuple[Buffer, Address]] = [(bytes(1400), HERE)] * 40 + [(bytes(20), HERE)]
+    datagrams: list[Departing] = [(bytes(1400), HERE, Ecn.NOT_ECT)] * 40 + [(bytes(20), HERE, Ecn.NOT_ECT)]
     assert [len(run.datagrams) for run in runs(datagrams)] == [41]
 
 
 def test_other_ancillary_data_is_not_mistaken() -> None:
-    assert segment_bytes([(0, 1, b"\x00")]) is None
+    assert noted(((socket.SOL_SOCKET, 1, b"\x03"),)) == (0, Ecn.NOT_ECT)
 
 
 class Ear:
@@ -47,7 +48,7 @@ class Ear:
     def __init__(self) -> None:
         self.datagrams: list[bytes] = []
 
-    def datagram_received(self, datagram: Buffer, source: Address) -> None:
+    def datagram_received(self, datagram: Buffer, source: Address, mark: int = Ecn.NOT_ECT) -> None:
         self.datagrams.append(bytes(datagram))
 
     def turn_ended(self) -> None:
@@ -62,7 +63,7 @@ async def carried(
     sender = await host.open_datagrams(Address("127.0.0.1", 0), Ear())
     receiver = await host.open_datagrams(Address("127.0.0.1", 0), ear)
     change(sender)
-    sender.send_many([(body, receiver.local_address) for body in bodies])
+    sender.send_many([(body, receiver.local_address, Ecn.NOT_ECT) for body in bodies])
     async with asyncio.timeout(PATIENCE_S):
         while len(ear.datagrams) < len(bodies):
             await asyncio.sleep(0.001)
@@ -116,4 +117,38 @@ def test_this_linux_joins_runs_on_receipt() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"one alone", bound.getsockname())
         _, ancillary, _, _ = bound.recvmsg_into([bytearray(100)], 64)
-        assert segment_bytes(ancillary) is None
+        assert noted(tuple(ancillary)) == (0, Ecn.NOT_ECT)
+
+
+class Reader(Ear):
+    """Notes marks as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.marks: list[int] = []
+
+    def datagram_received(self, datagram: Buffer, source: Address, mark: int = Ecn.NOT_ECT) -> None:
+        super().datagram_received(datagram, source)
+        self.marks.append(mark)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("sends_runs", [True, False])
+async def test_marks_are_sent_and_read(host: str, sends_runs: bool) -> None:
+    ear = Reader()
+    try:
+        sender = await SystemHost().open_datagrams(Address(host, 0), Ear())
+        receiver = await SystemHost().open_datagrams(Address(host, 0), ear)
+    except AddressUnavailable:
+        pytest.skip("this machine has no IPv6")
+    if not sender._marks:
+        pytest.skip("this system tells no marks")
+    sender._sends_runs &= sends_runs
+    marks = [Ecn.NOT_ECT, Ecn.ECT0, Ecn.ECT0, Ecn.CE, Ecn.NOT_ECT, Ecn.ECT1]
+    sender.send_many([(bytes(1000), receiver.local_address, mark) for mark in marks])
+    async with asyncio.timeout(PATIENCE_S):
+        while len(ear.marks) < len(marks):
+            await asyncio.sleep(0.001)
+    sender.close()
+    receiver.close()
+    assert ear.marks == marks

@@ -66,6 +66,16 @@ def test_handshake_and_session() -> None:
     assert [message.hex() for message in book.messages_in(frames)] == VECTORS["conversation"][3]["messages"]
 
 
+def test_key_epochs() -> None:
+    key = bytes(range(32))
+    for each in VECTORS["key_epochs"]:
+        assert each["key"] == key.hex()
+        datagram = unhex(each, "datagram")
+        assert book.wrap(key, 16, each["number"], book.PING, each["epoch"]) == datagram
+        assert book.unwrap(key, datagram) == (each["number"], book.PING)
+        key = book.next_key(key)
+
+
 def test_frames_are_stepped_over_by_their_lengths() -> None:
     everything = b"".join(bytes.fromhex(frame) for frame in VECTORS["frames"].values())
     assert list(book.messages_in(everything)) == [b"hello"]
@@ -77,6 +87,11 @@ def test_messages() -> None:
     assert book.envelope(book.REPLY, "", 1, 0, book.plain_body("hello alice")).hex() == messages["reply"]
     assert book.envelope(book.CANCEL, "", 1, 0, b"").hex() == messages["cancel"]
     assert book.envelope(book.CAST, "news", 0, 0, book.plain_body({"load": 0.5})).hex() == messages["cast"]
+    assert book.envelope(book.OPEN, "count", 2, 0, book.plain_body(3)).hex() == messages["open"]
+    assert book.envelope(book.CREDIT, "", 2, 0, bytes(8) + (65_536).to_bytes(8, "big")).hex() == messages["credit"]
+    assert book.envelope(book.VALUE, "", 2, 0, book.plain_body("first")).hex() == messages["value"]
+    assert book.envelope(book.WAIT, "", 2, 0, b"").hex() == messages["wait"]
+    assert book.envelope(book.FINISH, "", 2, 0, b"").hex() == messages["finish"]
     fault = book.opened(unhex(messages, "fault"))
     assert (fault.kind, fault.request_id) == (book.FAULT, 1)
     assert book.split_body(fault.body)[0]["class"] == "ValueError"
@@ -106,6 +121,12 @@ def test_membership() -> None:
     assert fingerprint == said["fingerprint"]
     assert book.digest([alice, bob]) == said["digest"]
     assert cbor2.dumps([bob, alice]) == said["records, as a sync brings them"]
+    assert cbor2.dumps([5, alice, "too old"]) == said["Refusal of alice"]
+    by_alice = book.node_id(cbor2.loads(alice)[6])
+    *fields, verdict = cbor2.loads(said["record of bob, whom alice suspects"])
+    assert fields == [*cbor2.loads(bob)[:5], 1, *cbor2.loads(bob)[6:]]
+    assert verdict == [by_alice, "via carol", "no echo within 10 s", 2]
+    assert by_alice + b"\x05pulse" + book.plain_body([1, "two"]) == said["datagram of alice"]
 
 
 async def test_a_client_by_the_book_calls_a_real_node() -> None:

@@ -47,13 +47,13 @@ class End:
         self.watched: set[NodeId] = set()
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def post(self, peer: NodeId, parts: list[Buffer]) -> Posted:
+    def post(self, peer: NodeId, parts: list[Buffer], channel: int = 0) -> Posted:
         if self.lost:
             raise PeerLost(self.peer_name, "it failed")
         body = b"".join(parts)
         if not self.is_cut:
             asyncio.get_running_loop().call_soon(self.other.requests.received, self.me, body)
-        self.posts.append(Posted(peer, parts, 0, len(body)))
+        self.posts.append(Posted(peer, parts, channel, len(body)))
         return self.posts[-1]
 
     def abandon(self, posted: Posted) -> None:
@@ -315,7 +315,7 @@ def memory_that_is_gone() -> memoryview:
 
 
 async def test_a_fault_that_the_peer_does_not_take_is_told_in_brief(here: End) -> None:
-    def small_only(peer: NodeId, parts: list[Buffer], post: Any = here.other.post) -> Posted:
+    def small_only(peer: NodeId, parts: list[Buffer], channel: int = 0, post: Any = here.other.post) -> Posted:
         if sum(map(len, parts)) > 1500:
             raise UsageError("longer than the peer's max_message")
         posted: Posted = post(peer, parts)

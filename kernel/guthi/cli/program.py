@@ -23,6 +23,7 @@ from guthi.cli.demo import demo
 from guthi.cli.groups import SuggestingGroup
 from guthi.cli.init import init
 from guthi.cli.keygen import keygen
+from guthi.cli.keys import keys
 from guthi.cli.nodes import nodes
 from guthi.cli.plugins import commands_of, plugins
 from guthi.cli.run import run
@@ -76,7 +77,7 @@ def program(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (init, keygen, run, up, demo, plugins, nodes, sim):
+for command in (init, keygen, keys, run, up, demo, plugins, nodes, sim):
     program.add_command(command)
 
 

@@ -1,8 +1,8 @@
 """What a node's configuration may say: the tables of its TOML file, with the environment and keywords over them.
 
 Three layers, the later one wins: the file, the environment, explicit keywords. The environment has
-`GUTHI_<TABLE>_<KEY>` for [node], [transport] and [gossip] (lists with commas), `GUTHI_CLUSTER_KEY` in place
-of [security], and `GUTHI_PLUGINS`, which limits the enabled plugins to those it names.
+`GUTHI_<TABLE>_<KEY>` for [node], [transport], [gossip] and [broadcast] (lists with commas), `GUTHI_CLUSTER_KEY` in
+place of [security], and `GUTHI_PLUGINS`, which limits the enabled plugins to those it names.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ from guthi.configuration.tables import (
     suggestion,
 )
 from guthi.errors import ConfigError
+from guthi.flow import INITIAL_WINDOW_BYTES
+from guthi.security.keyfile import read_keys
 from guthi.security.keyring import OPEN_KEY, ClusterKey, Keyring
 
-__all__ = ["Config", "GossipConfig", "NodeConfig", "SecurityConfig", "TransportConfig"]
+__all__ = ["BroadcastConfig", "Config", "GossipConfig", "NodeConfig", "SecurityConfig", "TransportConfig"]
 
 T = TypeVar("T")
 
@@ -53,7 +55,7 @@ class NodeConfig:
     listen: Address = Address("127.0.0.1", 0)
     join: tuple[Address, ...] = ()
     advertise: tuple[Address, ...] = ()
-    discovery: Literal["gossip", "static"] = "gossip"
+    discovery: Literal["gossip", "static", "lan"] = "gossip"
     zone: str = ""
     role: Literal["peer", "client"] = "peer"
     plugins: tuple[str, ...] = ()
@@ -101,7 +103,7 @@ class SecurityConfig:
         """The keys, first the one that seals; empty when no source is named. Raises ConfigError."""
         if self.cluster_key_file is not None:
             with _blamed_on(str(self.cluster_key_file)):
-                return [ClusterKey.parse(text) for text in _key_lines(self.cluster_key_file)]
+                return read_keys(self.cluster_key_file)
         inline = self.cluster_keys if self.cluster_key is None else (self.cluster_key,)
         return [ClusterKey.parse(text) for text in inline]
 
@@ -113,7 +115,7 @@ class TransportConfig:
     A session on which somebody waits asks for a sign of life each `keepalive`; an unused one ends after `idle`.
     `max_datagram`: the most bytes of UDP payload that are tried on a path; what it takes is found out.
     `receive_buffer`: what the system is asked to hold for the port. `busy_poll_us`: for how long to poll for an awaited
-    answer before sleeping, where that pays; 0 is never.
+    answer before sleeping, where that pays; 0 is never. `stream_window`: how much of a stream may wait to be consumed.
     """
 
     keepalive: Duration = 5.0
@@ -124,8 +126,11 @@ class TransportConfig:
     max_datagram: int = 61_440
     receive_buffer: Size = 4 << 20
     busy_poll_us: int = 0
+    stream_window: Size = 1 << 20
 
     def __post_init__(self) -> None:
+        # Peers send as much before they hear of the window.
+        require(self.stream_window >= INITIAL_WINDOW_BYTES, "stream_window must be at least 64 KiB")
         require(0 <= self.busy_poll_us <= 1000, "busy_poll_us must be from 0 (off) to 1000 microseconds")
         require(0 < self.keepalive < self.timeout, "keepalive must be more than 0 and less than timeout")
         require(self.handshake_timeout > 0, "handshake_timeout must be more than 0")
@@ -142,19 +147,47 @@ class TransportConfig:
 
 @dataclass(frozen=True, slots=True)
 class GossipConfig:
-    """The table [gossip]: how often news is told, to how many, and how often nodes compare all they know."""
+    """The table [gossip]: how often news is told, to how many, and how often nodes compare all they know.
+
+    Members that failed are said hello to about each `reconnect` by somebody, until they are forgotten after `forget`.
+    """
 
     interval: Duration = 0.2
     fanout: int = 3
     sync_interval: Duration = 30.0
+    reconnect: Duration = 10.0
+    forget: Duration = 24 * 3600.0
 
     def __post_init__(self) -> None:
+        require(self.reconnect > 0 and self.forget > 0, "reconnect and forget must be more than 0")
         require(self.interval > 0 and self.sync_interval > 0, "interval and sync_interval must be more than 0")
         require(self.fanout >= 1, "fanout must be at least 1")
 
 
+@dataclass(frozen=True, slots=True)
+class BroadcastConfig:
+    """The table [broadcast]. Up to `direct_limit` members it is sent from its origin to each, beyond along a tree.
+
+    What has come is kept for `keep`, at most `buffer` of it, for those who lack it.
+    """
+
+    direct_limit: int = 32
+    keep: Duration = 30.0
+    buffer: Size = 64 << 20
+
+    def __post_init__(self) -> None:
+        require(self.direct_limit >= 0, "direct_limit must be 0 (always a tree) or more")
+        require(self.keep > 0 and self.buffer > 0, "keep and buffer must be more than 0")
+
+
 _TABLES: Mapping[str, type] = types.MappingProxyType(
-    {"node": NodeConfig, "security": SecurityConfig, "transport": TransportConfig, "gossip": GossipConfig}
+    {
+        "node": NodeConfig,
+        "security": SecurityConfig,
+        "transport": TransportConfig,
+        "gossip": GossipConfig,
+        "broadcast": BroadcastConfig,
+    }
 )
 
 
@@ -166,6 +199,7 @@ class Config:
     security: SecurityConfig = SecurityConfig()
     transport: TransportConfig = TransportConfig()
     gossip: GossipConfig = GossipConfig()
+    broadcast: BroadcastConfig = BroadcastConfig()
     plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     source: Path | None = None
 
@@ -285,7 +319,7 @@ def _from_file(mapping: Mapping[str, Any], source: Path | None) -> Config:
 
 def _with_environment(config: Config, environment: Mapping[str, str]) -> Config:
     changes: dict[str, Any] = {
-        name: _from_environment(getattr(config, name), name, environment) for name in ("node", "transport", "gossip")
+        name: _from_environment(getattr(config, name), name, environment) for name in _TABLES if name != "security"
     }
     keys = environment.get("GUTHI_CLUSTER_KEY")
     if keys is not None:
@@ -340,15 +374,3 @@ def _limited(config: Config, wanted: str | None) -> Config:
     names = {name.strip() for name in wanted.split(",")}
     kept = tuple(name for name in config.node.plugins if name in names)
     return replace(config, node=replace(config.node, plugins=kept))
-
-
-def _key_lines(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise ConfigError(f"no such key file; make one with `guthi keygen > {path}`") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the key file cannot be read: {error}") from None
-    keys = [key for line in lines if (key := line.partition("#")[0].strip())]
-    require(bool(keys), f"the key file has no key; make one with `guthi keygen > {path}`")
-    return keys

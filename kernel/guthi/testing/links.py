@@ -3,7 +3,7 @@
 Delay is a constant and a random part, the jitter, drawn for each datagram alone: datagrams that leave closer together
 than the jitter may overtake one another; without jitter, and without `reorder`, they keep their order. Loss in bursts
 is the Gilbert-Elliott model: a link is good or bad, and changes at random; a bad one loses most of what is sent.
-Bandwidth is a queue that drains at a fixed rate and drops what does not fit (tail drop).
+Bandwidth is a queue that drains at a fixed rate and drops what does not fit (tail drop), and may mark beyond a length.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Link:
 
     A datagram takes `latency_s` and a jitter that is spread as `jitter` says. With chance `reorder` it is held back by
     up to `reorder_s` more, so that later ones overtake it. `bandwidth_bytes_s` None: no limit. Datagrams over
-    `mtu_bytes` are dropped.
+    `mtu_bytes` are dropped. Those that heed marks (ECN, RFC 3168) get one when `mark_bytes` or more wait before them.
     """
 
     latency_s: float = 0.0005
@@ -74,6 +74,7 @@ class Link:
     bandwidth_bytes_s: float | None = None
     queue_bytes: int = 256 * 1024
     mtu_bytes: int = 65_507
+    mark_bytes: int | None = None
 
     def __post_init__(self) -> None:
         _check_chances(self, "loss", "duplicate", "reorder")
@@ -83,6 +84,8 @@ class Link:
         for name in ("queue_bytes", "mtu_bytes"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} is a size in bytes, above 0, not {getattr(self, name)}")
+        if self.mark_bytes is not None and self.mark_bytes < 0:
+            raise UsageError(f"mark_bytes is a size in bytes, 0 or more, not {self.mark_bytes}; None marks nothing")
         if self.bandwidth_bytes_s is not None and not self.bandwidth_bytes_s > 0:
             raise UsageError("bandwidth_bytes_s must be above 0; None is without limit")
 
@@ -95,12 +98,16 @@ def _check_chances(owner: object, *names: str) -> None:
 
 @dataclass(slots=True)
 class LinkState:
-    """A link at work: what it remembers from one datagram to the next; it counts what it drops in `dropped`."""
+    """A link at work: what it remembers from one datagram to the next; it counts what it drops in `dropped`.
+
+    `is_congested` tells whether the datagram that was taken last found a queue that is to be marked.
+    """
 
     link: Link
     dropped: Counter[str]
     in_burst: bool = False
     drains_at: float = 0.0  # when the queue of a narrow link will be empty
+    is_congested: bool = False
 
     def arrivals(self, size_bytes: int, now: float, random: Random) -> list[float]:
         """When copies of a datagram that is sent now arrive: mostly one, none if it is lost, two if it is doubled."""
@@ -125,6 +132,7 @@ class LinkState:
         if rate is None:
             return 0.0
         waiting_s = max(self.drains_at - now, 0.0)
+        self.is_congested = self.link.mark_bytes is not None and waiting_s * rate >= self.link.mark_bytes
         if waiting_s * rate + size_bytes > self.link.queue_bytes:
             return None
         self.drains_at = now + waiting_s + size_bytes / rate

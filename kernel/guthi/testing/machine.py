@@ -3,17 +3,17 @@ crash, restart, pause and be slow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from guthi.api import Address, Buffer, DatagramReceiver
+from guthi.api import Address, Announcement, Beacon, Buffer, DatagramReceiver, Departing, Ecn, Workers
 from guthi.errors import AddressUnavailable
 from guthi.testing.clock import MachineClock
-from guthi.testing.executor import SimulatedExecutor
+from guthi.testing.executor import SimulatedExecutor, SimulatedWorkers
 from guthi.testing.loop import VirtualLoop
 from guthi.testing.processor import Power, Processor
 
@@ -104,12 +104,16 @@ class SimulatedMachine:
         """Nothing is received there any more."""
         self._ports.pop(number, None)
 
-    def deliver(self, datagram: bytes, source: Address, number: int) -> str | None:
+    def deliver(self, datagram: bytes, source: Address, number: int, mark: Ecn) -> str | None:
         """A datagram arrives from the network; returns why it is dropped, None if it is not."""
         port = self._ports.get(number)
         if port is None:
             return "nobody listens"
-        return port.deliver(datagram, source)
+        return port.deliver(datagram, source, mark)
+
+    async def open_beacon(self, announcement: Announcement, found: Callable[[Announcement], None]) -> Beacon:
+        """Announce on the simulated local network."""
+        return self._network.lan.open(self, announcement, found)
 
     async def resolve(self, address: Address) -> list[Address]:
         """Names of machines are host names."""
@@ -135,9 +139,9 @@ class SimulatedMachine:
         """Workers that take virtual time."""
         return SimulatedExecutor(self, workers)
 
-    def process_executor(self, name: str, workers: int) -> Executor:
+    def worker_processes(self, name: str, workers: int) -> Workers:
         """Workers that take virtual time."""
-        return SimulatedExecutor(self, workers)
+        return SimulatedWorkers(SimulatedExecutor(self, workers))
 
 
 class SimulatedPort:
@@ -156,19 +160,24 @@ class SimulatedPort:
         """The bound address."""
         return self._address
 
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """A simulated system takes all; what links lose is counted by the network."""
+        return {}
+
     def max_datagram_bytes(self, destination: Address) -> int:
         """What the path there takes, as a host that knew its route would say."""
         return min(self._network.path_bytes(self._machine.name, destination), self._machine.path_bytes)
 
-    def send(self, datagram: Buffer, destination: Address) -> None:
+    def send(self, datagram: Buffer, destination: Address, mark: Ecn = Ecn.NOT_ECT) -> None:
         """Send, unless the machine has crashed since."""
         if self._is_open and self._processor.power is not Power.OFF:
-            self._network.send(self._machine.name, self._address, destination, bytes(datagram))
+            self._network.send(self._machine.name, self._address, destination, bytes(datagram), mark)
 
-    def send_many(self, datagrams: Iterable[tuple[Buffer, Address]]) -> None:
+    def send_many(self, datagrams: Iterable[Departing]) -> None:
         """One after the other."""
-        for datagram, destination in datagrams:
-            self.send(datagram, destination)
+        for datagram, destination, mark in datagrams:
+            self.send(datagram, destination, mark)
 
     def poll(self, limit_s: float) -> bool:
         """Nothing comes while a callback runs."""
@@ -180,16 +189,16 @@ class SimulatedPort:
             self._machine.close_port(self._address.port)
         self._is_open = False
 
-    def deliver(self, datagram: bytes, source: Address) -> str | None:
+    def deliver(self, datagram: bytes, source: Address, mark: Ecn) -> str | None:
         """Buffer a datagram until the processor has time for it; returns why it is dropped, None if it is not."""
         if self._buffered_bytes + len(datagram) > self._machine.receive_buffer_bytes:
             return "receive buffer full"
         self._buffered_bytes += len(datagram)
-        self._machine.loop.call_soon(self._receive, datagram, source, context=self._processor.context.copy())
+        self._machine.loop.call_soon(self._receive, datagram, source, mark, context=self._processor.context.copy())
         return None
 
-    def _receive(self, datagram: bytes, source: Address) -> None:
+    def _receive(self, datagram: bytes, source: Address, mark: Ecn) -> None:
         self._buffered_bytes -= len(datagram)
         if self._is_open:
-            self._receiver.datagram_received(datagram, source)
+            self._receiver.datagram_received(datagram, source, mark)
             self._receiver.turn_ended()

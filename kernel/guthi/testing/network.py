@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from random import Random
 
-from guthi.api import Address
+from guthi.api import Address, Ecn
 from guthi.errors import UsageError
+from guthi.testing.lan import SimulatedLan
 from guthi.testing.links import Link, LinkState
 from guthi.testing.loop import VirtualLoop
 from guthi.testing.machine import SimulatedMachine
@@ -36,6 +37,7 @@ class SimulatedNetwork:
         self.sent_datagrams: Counter[str] = Counter()
         self.sent_bytes: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
+        self.lan: SimulatedLan = SimulatedLan(loop)
 
     # ---- machines
 
@@ -156,7 +158,9 @@ class SimulatedNetwork:
 
     # ---- datagrams
 
-    def send(self, source: str, source_address: Address, destination: Address, datagram: bytes) -> None:
+    def send(
+        self, source: str, source_address: Address, destination: Address, datagram: bytes, mark: Ecn = Ecn.NOT_ECT
+    ) -> None:
         """Take a datagram and deliver it, or not, when its link says."""
         self.sent_datagrams[source] += 1
         self.sent_bytes[source] += len(datagram)
@@ -172,19 +176,21 @@ class SimulatedNetwork:
         if state is None:
             state = self._states[pair] = LinkState(self._working_link(*pair), self.dropped)
         loop = self._loop
-        for arrival in state.arrivals(len(datagram), loop.now, self._random):
+        arrivals = state.arrivals(len(datagram), loop.now, self._random)
+        if mark and state.is_congested:
+            mark = Ecn.CE
+        for arrival in arrivals:
             # The delivery belongs to no machine until the receiver's processor takes it.
-            loop.call_at(
-                arrival, self._arrive, pair, machine, datagram, source_address, destination.port, context=loop.outside
-            )
+            what = (pair, machine, datagram, source_address, destination.port, mark)
+            loop.call_at(arrival, self._arrive, *what, context=loop.outside)
 
     def _arrive(
-        self, pair: tuple[str, str], machine: SimulatedMachine, datagram: bytes, source: Address, port: int
+        self, pair: tuple[str, str], machine: SimulatedMachine, datagram: bytes, source: Address, port: int, mark: Ecn
     ) -> None:
         if pair in self._cut:
             self.dropped["cut"] += 1
             return
-        refusal = machine.deliver(datagram, source, port)
+        refusal = machine.deliver(datagram, source, port, mark)
         if refusal is None:
             self._trace.datagram(self._loop.now, pair[0], pair[1], datagram)
         else:

@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 PORT = 6969
 MEMORY = "/dev/shm"
-KERNEL_TABLES = ("transport", "gossip")
+KERNEL_TABLES = ("transport", "gossip", "broadcast")
 DEFAULT_LINK = Link()
 
 

@@ -112,3 +112,14 @@ def test_a_link_that_cannot_be_is_refused(wrong):
 def test_bursts_that_cannot_be_are_refused():
     with pytest.raises(UsageError, match="leave"):
         Bursts(leave=2)
+
+
+def test_what_finds_a_long_queue_is_to_be_marked():
+    state = LinkState(Link(latency_s=0, jitter_s=0, bandwidth_bytes_s=10_000, mark_bytes=2_000), Counter())
+    found = []
+    for _ in range(5):
+        state.arrivals(1000, 0.0, Random(1))
+        found.append(state.is_congested)
+    assert found == [False, False, True, True, True]
+    with pytest.raises(UsageError, match="mark_bytes"):
+        Link(mark_bytes=-1)

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from guthi.api import Address, Buffer
+from guthi.api import Address, Buffer, Ecn
 from guthi.errors import UsageError
 from guthi.testing import Link, SimulatedMachine, SimulatedNetwork, Trace, VirtualLoop
 
@@ -23,9 +23,11 @@ class Ear:
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
         self.heard: list[tuple[float, bytes]] = []
+        self.marks: list[int] = []
 
-    def datagram_received(self, datagram: Buffer, source: Address) -> None:
+    def datagram_received(self, datagram: Buffer, source: Address, mark: int = Ecn.NOT_ECT) -> None:
         self.heard.append((self.loop.now, bytes(datagram)))
+        self.marks.append(mark)
 
     def turn_ended(self) -> None:
         pass
@@ -193,3 +195,11 @@ def test_strangers_are_named(net):
         net.network.cut(["a"], ["e"])
     with pytest.raises(UsageError, match="'e'"):
         net.network.clog("e")
+
+
+def test_a_long_queue_marks_what_heeds_marks_and_nothing_else(net):
+    net.network.set_link(Link(latency_s=0.01, jitter_s=0.0, bandwidth_bytes_s=1e6, mark_bytes=0), ["a"], ["b"])
+    for mark in (Ecn.NOT_ECT, Ecn.ECT0):
+        net.network.send("a", Address("10.0.0.1", 1), Address("10.0.0.2", 1), b"x", mark)
+    net.pass_time()
+    assert net.ears["b"].marks == [Ecn.NOT_ECT, Ecn.CE]

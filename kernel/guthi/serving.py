@@ -1,0 +1,203 @@
+"""Decides how the requests of peers are answered: at once, by a task, or by a fault.
+
+A handler that returns a plain value is answered in the same turn, without a task; one that returns a coroutine is run
+as a task, which a CANCEL, the deadline or the loss of the caller cancels. Whatever a handler does, the caller is
+answered, unless it is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import Counter
+from collections.abc import Awaitable
+from typing import Any, NamedTuple, TypeAlias
+
+from guthi.api import NodeId
+from guthi.calmlog import CalmLog
+from guthi.envelope import FAULT, REPLY, pack
+from guthi.errors import MalformedMessage, PeerLost, UnknownTopic, UsageError
+from guthi.exchange import Handler, Incoming, Streaming, Watching, Wire, check_topic
+from guthi.transport.alarms import Alarms
+from guthi.transport.outbox import UNORDERED
+from guthi.values.codec import Codec
+from guthi.values.faults import describe, describe_briefly
+
+__all__ = ["Caller", "Key", "Serving"]
+
+Key: TypeAlias = tuple[NodeId, int]  # a peer and its request
+
+MAX_UNDER_WAY = 65_536  # a peer may have so many handlers at work, each of which is a task
+
+log = logging.getLogger("guthi.requests")
+
+
+class Caller(NamedTuple):
+    """Who is to be answered, and how; `request_id` is None for a cast, which is not."""
+
+    peer: NodeId
+    topic: str
+    request_id: int | None
+    channel: int = UNORDERED
+
+
+class Serving:
+    """The handlers of one node, and the requests that they are working on; `alarms` rings for those as well."""
+
+    def __init__(self, codec: Codec, wire: Wire, watching: Watching, alarms: Alarms[int | Key]) -> None:
+        self._codec, self._wire, self._watching, self._alarms = codec, wire, watching, alarms
+        self._handlers: dict[str, Handler] = {}
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._under_way: Counter[NodeId] = Counter()  # casts too
+        self._log = CalmLog(log, asyncio.get_running_loop().time)
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def handle(self, topic: str, handler: Handler) -> None:
+        """Let `handler` answer a topic; raises UsageError if it has a handler already."""
+        if topic in self._handlers:
+            raise UsageError(f"the topic {topic!r} has a handler already; choose another name")
+        check_topic(topic)
+        self._handlers[topic] = handler
+
+    def forget(self, topic: str) -> None:
+        """Answer the topic no more."""
+        self._handlers.pop(topic, None)
+
+    def serve(self, caller: Caller, deadline: float | None, payload: memoryview) -> None:
+        """A request or a cast has come. Raises MalformedMessage for a cast when too much is under way for that peer."""
+        if self._under_way[caller.peer] >= MAX_UNDER_WAY:
+            self._refuse(caller)
+            return
+        try:
+            handler = self._handlers.get(caller.topic)
+            if handler is None:
+                raise UnknownTopic(f"nobody handles {caller.topic!r} here; the plugin that does so is not enabled")
+            result = handler(Incoming(caller.peer, self._codec.decode(payload), deadline))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is the caller's to see; not even SystemExit ends this node
+            self._reply_fault(caller, error)
+            return
+        if not inspect.isawaitable(result):
+            self._reply(caller, result)
+            return
+        task = self._start(caller, result)
+        if caller.request_id is not None:
+            self._begun((caller.peer, caller.request_id), task, deadline)
+
+    def open(self, caller: Caller, deadline: float | None, payload: memoryview, streams: Streaming) -> None:
+        """A request with a stream has come."""
+        assert caller.request_id is not None
+        try:
+            incoming = Incoming(caller.peer, self._codec.decode(payload), deadline)
+            opened = streams.accept(caller.topic, caller.request_id, incoming)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - as in `serve`
+            self._reply_fault(caller, error)
+            return
+        task = self._start(caller._replace(channel=opened.channel), opened.work)
+        self._begun((caller.peer, caller.request_id), task, deadline)
+        task.add_done_callback(opened.served)
+
+    def _refuse(self, caller: Caller) -> None:
+        reason = f"{MAX_UNDER_WAY} messages from one node are being handled; wait until some are done"
+        if caller.request_id is None:
+            raise MalformedMessage(reason)  # it can be neither answered nor lost
+        self._reply_fault(caller, UsageError(reason))
+
+    def _start(self, caller: Caller, work: Awaitable[Any]) -> asyncio.Task[None]:
+        task = self._wire.start(self._finish(caller, work))
+        self._under_way[caller.peer] += 1
+        task.add_done_callback(lambda _: self._one_less(caller.peer))
+        return task
+
+    def _one_less(self, peer: NodeId) -> None:
+        self._under_way[peer] -= 1
+        if not self._under_way[peer]:
+            del self._under_way[peer]
+
+    def _begun(self, key: Key, task: asyncio.Task[None], deadline: float | None) -> None:
+        self._tasks[key] = task
+        self._watching.opened(key[0])
+        task.add_done_callback(lambda _: self._ended(key))
+        if deadline is not None:
+            self._alarms.set(key, deadline)
+
+    def _ended(self, key: Key) -> None:
+        self._tasks.pop(key, None)
+        self._alarms.clear(key)
+        self._watching.ended(key[0])
+
+    async def _finish(self, caller: Caller, result: Awaitable[Any]) -> None:
+        try:
+            value = await result
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # nobody waits any more; else the handler raised it by itself
+            self._reply_fault(caller, error)
+        else:
+            self._reply(caller, value)
+
+    def _reply(self, caller: Caller, value: Any) -> None:
+        if caller.request_id is None or self._closed:
+            return
+        try:
+            parts = [pack(REPLY, "", caller.request_id), *self._codec.encode(value)]
+            self._wire.post(caller.peer, parts, caller.channel)
+        except Exception as error:  # noqa: BLE001 - it has no CBOR form, is too long for the peer, or will not be read
+            self._reply_fault(caller, error)
+
+    def _reply_fault(self, caller: Caller, error: BaseException) -> None:
+        """Tell the caller what went wrong, or log it where nobody waits; this never raises."""
+        peer, topic, request_id, channel = caller
+        if request_id is None:
+            self._log.error(
+                "the handler of %r failed on a message from %s", topic, self._wire.name_of(peer), exc_info=error
+            )
+            return
+        for description in (describe, describe_briefly):
+            if self._closed:
+                return
+            try:
+                fault = self._codec.encode(description(error, self._codec))
+                self._wire.post(peer, [pack(FAULT, "", request_id), *fault], channel)
+            except PeerLost:
+                return  # then nobody waits for it
+            except Exception as failure:  # noqa: BLE001 - told in brief then
+                name = self._wire.name_of(peer)
+                self._log.warning("what went wrong with %r could not be told to %s: %s", topic, name, failure)
+            else:
+                return
+
+    # ---- what goes wrong
+
+    def cancel(self, key: Key) -> None:
+        """Nobody waits for the answer any more."""
+        task = self._tasks.get(key)
+        if task is not None:
+            task.cancel()
+
+    def break_off(self, caller: Caller, error: Exception) -> None:
+        """Stop what is being done for the caller, and tell it why."""
+        assert caller.request_id is not None
+        self._reply_fault(caller, error)
+        self.cancel((caller.peer, caller.request_id))
+
+    def peer_lost(self, peer: NodeId) -> None:
+        """Stop what is being done for a peer."""
+        for key in [key for key in self._tasks if key[0] == peer]:
+            self.cancel(key)
+
+    def close(self) -> None:
+        """Stop everything; nobody is answered any more."""
+        self._closed = True
+        for key in list(self._tasks):
+            self.cancel(key)

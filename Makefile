@@ -4,7 +4,7 @@ BIN := .venv/bin
 PROJECTS := $(wildcard kernel/pyproject.toml plugins/*/pyproject.toml apps/*/pyproject.toml)
 CODE := kernel plugins apps tests
 
-.PHONY: demo test check bench docs format clean
+.PHONY: demo test check bench figures soak scale docs format clean
 
 demo: .venv/ready
 	$(BIN)/guthi demo mandelbrot
@@ -23,6 +23,19 @@ bench: .venv/bench-ready
 	PYTHONPATH=tests $(BIN)/python -m performance $(if $(PEERS),--peers $(PEERS)) \
 	    $(if $(SECONDS),--seconds $(SECONDS)) $(if $(STARTS),--starts $(STARTS)) \
 	    $(if $(OUTPUT),--output $(OUTPUT),$(if $(PEERS)$(SECONDS)$(STARTS),,--output docs))
+
+# A million mutated datagrams against whole nodes; fewer: make soak COUNT=20000 SEED=7
+soak: .venv/ready
+	PYTHONPATH=. $(BIN)/python -m tests.soak $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
+
+# Simulated worlds of up to a thousand nodes, some minutes; only some of them: make scale ONLY=membership
+scale: .venv/ready
+	PYTHONPATH=. $(BIN)/python -m tests.scale $(ONLY)
+	$(if $(ONLY),,GUTHI_SCALE=1 $(BIN)/pytest -s tests/scale)
+
+# The figures of the docs that take half an hour to measure, with their plots; only some: make figures ONLY=health
+figures: .venv/bench-ready
+	set -e; for each in $(or $(ONLY),mutex_messages health); do PYTHONPATH=. $(BIN)/python -m tests.figures.$$each; done
 
 docs: .venv/ready-for-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -32,7 +32,8 @@ def imported(folder: Path) -> set[str]:
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
 def test_what_is_imported_is_declared(project: Path) -> None:
     table = tomllib.loads((project / "pyproject.toml").read_text())["project"]
-    declared = {Requirement(each).name for each in table["dependencies"]} | {table["name"]}
+    extras = [each for extra in table.get("optional-dependencies", {}).values() for each in extra]
+    declared = {Requirement(each).name for each in [*table["dependencies"], *extras]} | {table["name"]}
     brings = packages_distributions()
     undeclared = {
         name

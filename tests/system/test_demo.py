@@ -184,6 +184,21 @@ async def test_a_node_that_is_killed_is_told_and_its_bands_are_computed_by_other
     assert np.array_equal(demo.picture(), slow_picture)
 
 
+async def test_it_kills_its_own_nodes_and_starts_others_on_request(demo: Demo, slow_picture: np.ndarray) -> None:
+    await demo.start(SLOW, "--no-baseline", "--bands", "12", "--kill", "2", "--late", "1", "--at", "30%", "--json")
+    await demo.shows("node dave-2 was started and has joined")
+    code, out = await demo.end()
+    assert code == 0, demo.screen
+    nodes = {node["node"]: node for node in json.loads(out)["nodes"]}
+    assert [name for name, node in nodes.items() if node["lost"]] == ["alice", "bob"]
+    assert nodes["dave-2"]["bands"] > 0  # whoever comes late is given work
+    survivors = [nodes[name] for name in ("carol", "dave", "dave-2")]
+    taken = [source for node in survivors for source in node["taken_over"]]
+    assert set(taken) == {"alice", "bob"}
+    assert sum(node["rows"] for node in nodes.values()) == SLOW[1]
+    assert np.array_equal(demo.picture(), slow_picture)
+
+
 async def test_without_the_node_of_the_baseline_there_is_a_picture_and_no_speed_up(
     demo: Demo, slow_picture: np.ndarray
 ) -> None:
@@ -193,7 +208,7 @@ async def test_without_the_node_of_the_baseline_there_is_a_picture_and_no_speed_
     await demo.shows("guthi: alice was to compute the picture alone; there will be no speed-up")
     code, out = await demo.end()
     assert code == 0, demo.screen
-    assert re.search(r"^ alice +0 +0\.0% +0\.00  was killed by SIGKILL *$", out, re.MULTILINE)
+    assert re.search(r"^ alice +0 +0\.0% +0\.00 .*was killed by SIGKILL *$", out, re.MULTILINE)
     assert re.search(r"^3 of 4 nodes: \d+\.\d\d s$", out, re.MULTILINE)
     assert "faster" not in out
     assert np.array_equal(demo.picture(), slow_picture)

@@ -14,6 +14,7 @@ from rich.console import Console
 from guthi.errors import UsageError
 from guthi.runner import run_loop, until_asked_to_end
 from guthi_mandelbrot.kernel import EscapeTimes, Region, View
+from guthi_mandelbrot.mischief import Mischief
 from guthi_mandelbrot.picture import check_output, colours, write_png
 from guthi_mandelbrot.report import Report
 from guthi_mandelbrot.staging import Order, compute
@@ -53,6 +54,14 @@ def _region(_context: click.Context, _option: click.Parameter, text: str) -> Reg
         raise click.BadParameter(str(error)) from error
 
 
+def _part(_context: click.Context, _option: click.Parameter, text: str) -> float:
+    """Read "30%"; the sign may be left out."""
+    number = re.fullmatch("([0-9]{1,3})%?", text)
+    if number is None or not 0 < int(number[1]) < 100:
+        raise click.BadParameter(f"{text!r} is no part of a picture; write for example 30%")
+    return int(number[1]) / 100
+
+
 def _output(_context: click.Context, _option: click.Parameter, path: Path) -> Path:
     """Refuse a bad output file now, not after the work."""
     try:
@@ -85,6 +94,16 @@ def _output(_context: click.Context, _option: click.Parameter, path: Path) -> Pa
     show_default=True,
     help="The PNG file to write.",
 )
+@click.option("--kill", type=click.IntRange(0), default=0, help="Kill so many of the nodes in mid-picture.")
+@click.option("--late", type=click.IntRange(0, 64), default=0, help="Start so many further nodes in mid-picture.")
+@click.option(
+    "--at",
+    callback=_part,
+    default="30%",
+    show_default=True,
+    metavar="PERCENT",
+    help="How much of the picture is done when --kill and --late come into force.",
+)
 @click.option("--baseline/--no-baseline", default=True, help="First compute it on one node alone, for the speed-up.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def demo(
@@ -94,20 +113,27 @@ def demo(
     nodes: int,
     bands: int,
     output: Path,
+    kill: int,
+    late: int,
+    at: float,
     baseline: bool,
     as_json: bool,
 ) -> None:
     """Compute a Mandelbrot picture on several nodes, each a process of its own on this machine.
 
     \b
-    Example:
+    Examples:
       guthi demo mandelbrot --region seahorse --nodes 2 --output seahorse.png
+      guthi demo mandelbrot --kill 2 --late 1 --at 30%
     """
     view = _view(region, size, iterations)
+    if kill >= nodes:
+        raise click.BadParameter(f"of {nodes} nodes {nodes - 1} can be killed: one has to go on", param_hint="'--kill'")
+    mischief = Mischief(kill, late, at)
     finished: list[tuple[EscapeTimes, Report]] = []
 
     async def work() -> None:
-        finished.append(await compute(Order(view, nodes, bands, baseline), output))
+        finished.append(await compute(Order(view, nodes, bands, baseline, mischief), output))
 
     with suppress(KeyboardInterrupt):  # Windows, or before the loop hears signals
         run_loop(until_asked_to_end(work()))

@@ -1,14 +1,15 @@
 """How bands of a picture are offered to the network as one function, and how a picture is put together from many nodes.
 
 The cut is by rows. There are more bands than nodes, and `map` hands out the next one when a node is done: so slow
-nodes and bands dense with work even out by themselves, and a band of a node that died is computed elsewhere.
+nodes and bands dense with work even out by themselves. A band of a node that died is computed elsewhere, from its last
+checkpoint on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
@@ -17,11 +18,13 @@ import numpy as np
 import guthi
 from guthi.errors import PeerBreach, UsageError
 from guthi_mandelbrot.kernel import EscapeTimes, Region, View, render_band
-from guthi_rpc import RPC, Rpc
+from guthi_rpc import RPC, Rpc, current_call
 
 __all__ = ["FUNCTION", "MandelbrotPlugin", "Share", "render_distributed", "split_rows"]
 
 FUNCTION: Final = "mandelbrot.render_band"
+
+_STRIP_PIXELS: Final = 16_384  # between two checkpoints: fewer, and numpy is no longer busy with the pixels
 
 Band: TypeAlias = tuple[int, int]  # the first row, and how many
 
@@ -60,25 +63,58 @@ class MandelbrotPlugin(guthi.Plugin):
         iterations: int,
         first_row: int,
         rows: int,
-    ) -> EscapeTimes:
-        """Escape times of some rows of a picture; the first seven arguments are those of Region and View."""
+    ) -> list[EscapeTimes | int]:
+        """Escape times of some rows of a picture; the first seven arguments are those of Region and View.
+
+        The answer is `[times, resumed]`. The rows that are done are a checkpoint of the call, and a further attempt
+        goes on after them: `resumed` says how many it found.
+        """
         if width * rows > self._largest_band_pixels:
             raise UsageError(
                 f"a band of {width * rows} pixels is more than the {self._largest_band_pixels} that this node"
                 " computes at once; ask for more and smaller bands"
             )
         view = View(Region(left, right, bottom, top), width, height, iterations)
-        return render_band(view, first_row, rows)
+        done = _resumed(current_call().state, (rows, width))
+        times = np.empty((rows, width), np.uint32)
+        times[: len(done)] = done
+        strip_rows = max(_STRIP_PIXELS // width, 1)
+        for start in range(len(done), rows, strip_rows):
+            end = min(start + strip_rows, rows)
+            times[start:end] = render_band(view, first_row + start, end - start)
+            if end < rows:
+                current_call().checkpoint(times[:end])
+        return [times, len(done)]
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one node did for a picture: bands, rows, and the seconds that it spent on them, without the network."""
+    """What one node did for a picture: bands, rows, and the seconds that it spent on them, without the network.
+
+    `taken_over` says of how many bands from which nodes, which were lost at them, and `resumed_rows` how many rows of
+    these were done already.
+    """
 
     node: str
     bands: int = 0
     rows: int = 0
     busy_s: float = 0.0
+    taken_over: Mapping[str, int] = field(default_factory=dict)
+    resumed_rows: int = 0
+
+    def with_band(self, rows: int, seconds: float, lost_on: Sequence[str], resumed_rows: int) -> Share:
+        """The share with one band more."""
+        taken_over = dict(self.taken_over)
+        if lost_on:
+            taken_over[lost_on[-1]] = taken_over.get(lost_on[-1], 0) + 1
+        return Share(
+            self.node,
+            self.bands + 1,
+            self.rows + rows,
+            self.busy_s + seconds,
+            taken_over,
+            self.resumed_rows + resumed_rows,
+        )
 
 
 def split_rows(height: int, bands: int) -> list[Band]:
@@ -108,13 +144,12 @@ async def render_distributed(
     cut = split_rows(view.height, bands)
     times = np.empty((view.height, view.width), np.uint32)
     shares: dict[str, Share] = {}
-    async for result in rpc.map(FUNCTION, [_arguments(view, band) for band in cut], star=True, on=on):
+    async for result in rpc.map(FUNCTION, [_arguments(view, band) for band in cut], star=True, on=on, chunk=1):
         first_row, rows = cut[result.index]
-        times[first_row : first_row + rows] = _checked(result.value, (rows, view.width), result.node)
+        band, resumed_rows = _checked(result.value, (rows, view.width), result.node)
+        times[first_row : first_row + rows] = band
         share = shares.get(result.node, Share(result.node))
-        shares[result.node] = replace(
-            share, bands=share.bands + 1, rows=share.rows + rows, busy_s=share.busy_s + result.seconds
-        )
+        shares[result.node] = share.with_band(rows, result.seconds, result.lost_on, resumed_rows)
         if progress is not None:
             progress(result.node)
     return times, tuple(shares[node] for node in sorted(shares))
@@ -127,8 +162,18 @@ def _arguments(view: View, band: Band) -> tuple[float | int, ...]:
     return (*borders, view.width, view.height, view.iterations, *band)
 
 
-def _checked(value: Any, shape: tuple[int, int], node: str) -> EscapeTimes:
+def _checked(value: Any, shape: tuple[int, int], node: str) -> tuple[EscapeTimes, int]:
     """The value, if it is a band of this shape; a wrong one must not be stretched over the picture by broadcasting."""
-    if not isinstance(value, np.ndarray) or value.shape != shape or value.dtype != np.uint32:
-        raise PeerBreach(f"{node} answered {FUNCTION} with something that is not {shape[0]} rows of {shape[1]} pixels")
-    return value
+    match value:
+        case [np.ndarray() as times, int(resumed)] if times.shape == shape and times.dtype == np.uint32:
+            return times, resumed
+    raise PeerBreach(f"{node} answered {FUNCTION} with something that is not {shape[0]} rows of {shape[1]} pixels")
+
+
+def _resumed(state: Any, shape: tuple[int, int]) -> EscapeTimes:
+    """The rows that an earlier attempt had done; none where it left nothing, or nothing that fits."""
+    rows, width = shape
+    is_band = isinstance(state, np.ndarray) and state.dtype == np.uint32 and state.ndim == 2
+    if is_band and state.shape[1] == width and state.shape[0] <= rows:
+        return np.asarray(state, np.uint32)
+    return np.empty((0, width), np.uint32)

@@ -58,11 +58,16 @@ class Report:
         table.add_column("node", no_wrap=True)
         for heading in ("bands", "share", "seconds busy"):
             table.add_column(heading, justify="right", no_wrap=True)
+        moved = any(share.taken_over for share in self.shares)
+        if moved:
+            table.add_column("took over")
         if self.lost:
             table.add_column("lost", no_wrap=True)
         for share in self.shares:
             cells = [share.node, str(share.bands), f"{self._part(share):.1%}", f"{share.busy_s:.2f}"]
-            table.add_row(*cells, *([self.lost.get(share.node, "")] if self.lost else []))
+            cells += [_taken_over(share)] if moved else []
+            cells += [self.lost.get(share.node, "")] if self.lost else []
+            table.add_row(*cells)
         return table
 
     def _summary(self) -> list[str]:
@@ -76,3 +81,12 @@ class Report:
     def _part(self, share: Share) -> float:
         """The node's part of the picture's rows, 0 to 1."""
         return share.rows / sum(other.rows for other in self.shares)
+
+
+def _taken_over(share: Share) -> str:
+    """Which bands came from nodes that were lost, as in "2 from bob, 12 rows done"."""
+    if not share.taken_over:
+        return ""
+    sources = ", ".join(f"{bands} from {node}" for node, bands in sorted(share.taken_over.items()))
+    done = f", {share.resumed_rows} row{'s' if share.resumed_rows != 1 else ''} done" if share.resumed_rows else ""
+    return sources + done

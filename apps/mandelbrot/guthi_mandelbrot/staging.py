@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from guthi.configuration.cluster import Cluster
 from guthi.configuration.config import Config, NodeConfig
 from guthi.launcher import Launcher, NodeProcess
 from guthi_mandelbrot.kernel import EscapeTimes, View
+from guthi_mandelbrot.mischief import Mischief, Troublemaker
 from guthi_mandelbrot.plugin import FUNCTION, Share, render_distributed
 from guthi_mandelbrot.report import Report
 from guthi_mandelbrot.watch import deaths_told, unless_all_end
@@ -35,15 +37,17 @@ class Order:
     nodes: int
     bands: int
     baseline: bool
+    mischief: Mischief = Mischief()
 
 
 async def compute(order: Order, output: Path) -> tuple[EscapeTimes, Report]:
     """Start the nodes, join them as a client, compute; whatever happens, no process is left."""
     console = Console(stderr=True)
     with as_file(files(__package__) / "cluster.toml") as file:
-        cluster = Cluster.from_toml(file).scaled(order.nodes)
+        cluster = Cluster.from_toml(file).scaled(order.nodes + order.mischief.late)
+        punctual, latecomers = cluster.nodes[: order.nodes], cluster.nodes[order.nodes :]
         async with Launcher() as launcher:
-            await launcher.start(cluster)
+            await launcher.start(replace(cluster, nodes=punctual))
             processes = list(launcher.processes.values())
             client = guthi.Node(_client_config(cluster.nodes[0], processes))
             async with deaths_told(processes, lambda line: _say(console, line)), client as node:
@@ -51,7 +55,12 @@ async def compute(order: Order, output: Path) -> tuple[EscapeTimes, Report]:
                 await rpc.available(FUNCTION, nodes=order.nodes, timeout=_READY_TIMEOUT_S)
                 painter = _Painter(rpc, order.view, order.bands, console)
                 baseline_s = await painter.baseline_s(processes[0]) if order.baseline else None
-                times, shares, wall_s = await painter.picture(processes)
+                bands = min(order.bands, order.view.height)
+                trouble = Troublemaker(order.mischief, launcher, latecomers, bands, lambda line: _say(console, line))
+                try:
+                    times, shares, wall_s = await painter.picture(processes, trouble.band_done)
+                finally:
+                    await trouble.close()
                 lost = {process.name: process.fate for process in processes if process.returncode is not None}
     return times, Report(output, shares, wall_s, baseline_s, lost)
 
@@ -88,22 +97,30 @@ class _Painter:
             return None
         return done[2]
 
-    async def picture(self, processes: Sequence[NodeProcess]) -> tuple[EscapeTimes, list[Share], float]:
+    async def picture(
+        self, processes: Sequence[NodeProcess], band_done: Callable[[int], None]
+    ) -> tuple[EscapeTimes, list[Share], float]:
         """The picture, the share of each node, and the seconds. Raises NoProvider when all nodes die."""
-        done = await unless_all_end(processes, self._timed(f"{len(processes)} nodes"))
+        done = await unless_all_end(processes, self._timed(f"{len(processes)} nodes", band_done=band_done))
         if done is None:
             fates = ", ".join(f"{process.name} {process.fate}" for process in processes)
             raise NoProvider(f"no node is left to compute the picture: {fates}")
         times, shares, wall_s = done
         by_name = {share.node: share for share in shares}
-        return times, [by_name.get(process.name, Share(process.name)) for process in processes], wall_s
+        started = {process.name: Share(process.name) for process in processes}
+        return times, list({**started, **by_name}.values()), wall_s
 
-    async def _timed(self, title: str, on: Sequence[str] | None = None) -> tuple[EscapeTimes, tuple[Share, ...], float]:
+    async def _timed(
+        self, title: str, *, on: Sequence[str] | None = None, band_done: Callable[[int], None] = lambda _: None
+    ) -> tuple[EscapeTimes, tuple[Share, ...], float]:
         columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as progress:
             task = progress.add_task(title, total=min(self.bands, self.view.height))
-            start = time.perf_counter()
-            times, shares = await render_distributed(
-                self.rpc, self.view, self.bands, on=on, progress=lambda _: progress.advance(task)
-            )
+            start, done = time.perf_counter(), count(1)
+
+            def one_more(_node: str) -> None:
+                progress.advance(task)
+                band_done(next(done))
+
+            times, shares = await render_distributed(self.rpc, self.view, self.bands, on=on, progress=one_more)
             return times, shares, time.perf_counter() - start

@@ -19,6 +19,7 @@ from PIL import Image
 from guthi.configuration.cluster import Cluster
 from guthi_mandelbrot import EscapeTimes, Region, Share, View, colours, demo, render
 from guthi_mandelbrot.demo import NAMED_REGIONS
+from guthi_mandelbrot.mischief import Mischief
 from guthi_mandelbrot.report import Report
 from guthi_mandelbrot.staging import Order
 
@@ -52,6 +53,15 @@ def test_a_picture_and_a_table_by_default(run: Callable[..., Result], orders: li
     with Image.open(tmp_path / "mandelbrot.png") as image:
         assert np.array_equal(np.asarray(image), colours(render(view)))
     assert "2.00 times faster" in result.stdout
+
+
+def test_mischief_reaches_the_order(run: Callable[..., Result], orders: list[Order]) -> None:
+    assert run("--kill", "2", "--late", "1", "--at", "45%").exit_code == 0
+    assert orders[0].mischief == Mischief(2, 1, 0.45)
+    assert run("--kill", "4").exit_code == 2
+    assert "one has to go on" in run("--kill", "4").stderr
+    for part in ("0%", "100", "a third"):
+        assert "write for example 30%" in run("--at", part).stderr
 
 
 def test_all_options(run: Callable[..., Result], orders: list[Order], tmp_path: Path) -> None:

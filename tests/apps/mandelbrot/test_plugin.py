@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guthi.api import NodeId
 from guthi.errors import PeerBreach, UsageError
 from guthi_mandelbrot import FUNCTION, MandelbrotPlugin, Region, View, render, render_distributed
 from guthi_mandelbrot.plugin import split_rows
 from guthi_rpc import RPC
+from guthi_rpc.context import Context, running_call
 
 VIEW = View(Region(-2.0, 0.6, -1.25, 1.25), 64, 50, 100)
 
@@ -30,6 +32,7 @@ class Result:
     value: Any
     node: str
     seconds: float
+    lost_on: tuple[str, ...] = ()
 
 
 class OneMachineRpc:
@@ -45,11 +48,13 @@ class OneMachineRpc:
         self.functions[name] = function
 
     async def map(
-        self, name: str, items: Sequence[tuple[Any, ...]], *, star: bool, on: Sequence[str] | None = None
+        self, name: str, items: Sequence[tuple[Any, ...]], *, star: bool, on: Sequence[str] | None = None, chunk: int
     ) -> AsyncIterator[Result]:
         assert star
+        assert chunk == 1
         self.asked.append(on)
         for index in self.rng.sample(range(len(items)), len(items)):
+            running_call.set(Context(name, (NodeId(bytes(16)), index)))
             value = self.functions[name](*items[index])
             yield Result(index, items[index], value, self.rng.choice(on or ["bob", "alice", "carol"]), 0.25)
 
@@ -103,6 +108,8 @@ async def test_the_work_can_be_limited_to_some_nodes() -> None:
         np.zeros((1, 64), np.uint32),
         np.zeros((10, 1), np.uint32),
         np.zeros((10, 64), np.float64),
+        [np.zeros((10, 64), np.float64), 0],
+        [np.zeros((9, 64), np.uint32), 0],
     ],
 )
 async def test_an_answer_that_is_not_a_band_is_a_breach(value: Any) -> None:
@@ -132,3 +139,29 @@ def test_bands_are_even_and_leave_nothing_out(height: int, bands: int) -> None:
 def test_no_bands_at_all_are_refused() -> None:
     with pytest.raises(UsageError, match="must be 1 or more"):
         split_rows(10, 0)
+
+
+async def test_a_band_is_taken_up_where_it_was_left() -> None:
+    """A wide band has several strips; the state that one attempt leaves behind spares the next one its rows."""
+    view = View(Region(-2.0, 0.6, -1.25, 1.25), 8192, 6, 20)
+    rpc, states = OneMachineRpc(), []
+    await started(rpc)
+    arguments = (-2.0, 0.6, -1.25, 1.25, 8192, 6, 20, 0, 6)
+
+    def run(state: Any) -> Any:
+        running_call.set(
+            Context(FUNCTION, (NodeId(bytes(16)), 1), state=state, report=lambda _, each: states.append(each.copy()))
+        )
+        return rpc.functions[FUNCTION](*arguments)
+
+    times, resumed = run(None)
+    assert np.array_equal(times, render(view))
+    assert resumed == 0
+    assert [len(state) for state in states] == [2, 4]
+    marked = states[1] + np.uint32(1)  # so that it can be told from what would be computed
+    times, resumed = run(marked)
+    assert resumed == 4
+    assert np.array_equal(times[:4], marked)
+    assert np.array_equal(times[4:], render(view)[4:])
+    for nonsense in ("state", np.zeros((2, 3), np.uint32), np.zeros((7, 8192), np.uint32), np.zeros((2, 8192))):
+        assert run(nonsense)[1] == 0

@@ -62,6 +62,16 @@ def test_a_node_that_died_is_named_with_what_it_did_before() -> None:
     assert [node["lost"] for node in report.as_json()["nodes"]] == [None, "was killed by SIGKILL", None]
 
 
+def test_what_was_taken_over_is_told() -> None:
+    carol = Share("carol").with_band(10, 0.5, ["alice"], 4).with_band(10, 0.5, ["bob"], 0).with_band(10, 0.5, [], 0)
+    report = Report(Path("a.png"), (*SHARES, carol), 2.0, None, {"bob": "was killed by SIGKILL"})
+    lines = [line.rstrip() for line in printed(report, terminal=False).splitlines()]
+    assert lines[0].split() == ["node", "bands", "share", "seconds", "busy", "took", "over", "lost"]
+    text = " ".join(" ".join(lines[3:6]).split())
+    assert text.startswith("carol 3 23.1% 1.50 1 from alice, 1 from bob, 4")
+    assert report.as_json()["nodes"][2]["taken_over"] == {"alice": 1, "bob": 1}
+
+
 def test_a_long_path_stays_on_one_line() -> None:
     path = Path("/" + "very-long-folder-name/" * 20 + "a.png")
     assert str(path) in printed(Report(path, SHARES, 1.0, 1.0), terminal=False).splitlines()[-1]
@@ -70,6 +80,15 @@ def test_a_long_path_stays_on_one_line() -> None:
 def test_json_has_the_same_facts() -> None:
     facts = json.loads(json.dumps(REPORT.as_json()))
     assert facts["output"] == "out/mandelbrot.png"
-    assert facts["nodes"][0] == {"node": "alice", "bands": 40, "rows": 75, "busy_s": 1.5, "share": 0.75, "lost": None}
+    assert facts["nodes"][0] == {
+        "node": "alice",
+        "bands": 40,
+        "rows": 75,
+        "busy_s": 1.5,
+        "share": 0.75,
+        "lost": None,
+        "taken_over": {},
+        "resumed_rows": 0,
+    }
     assert facts["speed_up"] == pytest.approx(1.75)
     assert (facts["wall_s"], facts["baseline_s"]) == (2.0, 3.5)

@@ -1,8 +1,9 @@
 """How a process runs a node: from its configuration to the signal, or the end of its app, that ends it.
 
 SIGINT and SIGTERM ask the process to end, and so does the end of standard input where a launcher supervises it. What
-runs is then cancelled, once: a second request must not cut the goodbye short. A supervised process that does not end
-in time, because its app holds the event loop, is ended by force: it must not outlive its launcher.
+runs is then cancelled, once: a second request must not cut the goodbye short. One that comes GRACE_S later ends the
+process by force, for something in it will not be cancelled. A supervised process that does not end in time, because its
+app holds the event loop, is ended by force without being asked again: it must not outlive its launcher.
 """
 
 from __future__ import annotations
@@ -91,11 +92,16 @@ async def until_asked_to_end(work: Coroutine[Any, Any, None], *, supervised: boo
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
     asked, ended = asyncio.Event(), threading.Event()
+    asked_at = 0.0
 
     def ask() -> None:
+        nonlocal asked_at
         if not asked.is_set():
+            asked_at = loop.time()
             asked.set()
             task.cancel()
+        elif loop.time() - asked_at >= GRACE_S:
+            _end_by_force()
 
     signals = _on_signals(loop, ask)
     if supervised:

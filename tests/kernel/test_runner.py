@@ -95,6 +95,33 @@ def test_a_signal_ends_the_work_and_lets_it_say_goodbye(number: signal.Signals) 
     assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
 
 
+@posix
+async def test_what_will_not_end_is_ended_by_force_when_it_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guthi.runner.GRACE_S", 0.05)
+    forced = asyncio.Event()
+    monkeypatch.setattr("guthi.runner._end_by_force", forced.set)
+    begun = asyncio.Event()
+
+    async def stubborn() -> None:
+        begun.set()
+        while not forced.is_set():
+            try:
+                await forced.wait()
+            except asyncio.CancelledError:
+                pass
+
+    task = asyncio.ensure_future(until_asked_to_end(stubborn()))
+    await begun.wait()
+    for _ in range(2):  # the second comes too early, and does nothing
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.06)
+    assert not forced.is_set()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(10):
+        assert await task
+
+
 async def test_work_that_ends_by_itself() -> None:
     assert await until_asked_to_end(asyncio.sleep(0)) is False
 

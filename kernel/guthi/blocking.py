@@ -1,8 +1,8 @@
 """The blocking face, for scripts and notebooks: a node on a loop in a thread of its own, called without async.
 
 Everything that a service offers is offered here under the same name, and of a node what such a program needs. A
-coroutine is waited for, an async iterator becomes an iterator, an async context manager a context manager. Ctrl-C
-while waiting cancels what is waited for.
+coroutine is waited for, an async iterator becomes an iterator, an async context manager a context manager, an object
+that says `lives_on_loop` has a blocking face of its own. Ctrl-C while waiting cancels what is waited for.
 
 It is for any thread but the node's own, which would wait for itself, and for the process that connected: a fork has
 the node's memory, but not its thread.
@@ -181,6 +181,8 @@ def _on_loop(function: Callable[..., Any], thread: _LoopThread) -> Any:
 async def _call(function: Callable[..., Any], arguments: Any, named: Any, thread: _LoopThread) -> Any:
     """Call on the loop's thread, so that nothing there is touched from another."""
     result = function(*arguments, **named)
+    if getattr(result, "lives_on_loop", False):
+        return _Face(result, thread)
     if inspect.isawaitable(result):
         result = await result
     if isinstance(result, AsyncIterator):

@@ -21,7 +21,7 @@ from performance.shape import Missing
 __all__ = ["Limits", "Start", "run_rounds"]
 
 READY_S = 20.0
-TRIAL_S = 60.0
+TRIAL_S = 150.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cache
+from random import Random
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -32,7 +33,9 @@ __all__ = [
     "Missing",
     "Pictures",
     "Ready",
+    "Uneven",
     "in_tasks",
+    "naps",
     "payload",
 ]
 
@@ -40,6 +43,7 @@ IN_FLIGHT = 64
 BULK_BYTES = 64 << 20
 ARRAY_VALUES = 1_000_000  # float64: 8 MB
 SECTIONS = 200  # of each contender
+NAP_S = 0.004
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -117,6 +121,14 @@ class Pictures(Protocol):
 
 
 @runtime_checkable
+class Uneven(Protocol):
+    """Tasks over two workers of which one in a hundred takes fifty times as long as the others."""
+
+    async def uneven(self, seconds: Sequence[float]) -> int:
+        """Sleep so long in each task; returns how many there were."""
+
+
+@runtime_checkable
 class Locks(Protocol):
     """Several processes that contend for one lock."""
 
@@ -130,6 +142,13 @@ class Idles(Protocol):
 
     async def settle(self) -> None:
         """Wait until the start is over."""
+
+
+def naps(tasks: int) -> list[float]:
+    """Seconds for each task: NAP_S, but 50 times as much for one in a hundred, in the same places for every peer."""
+    seconds = [NAP_S] * (tasks - tasks // 100) + [50 * NAP_S] * (tasks // 100)
+    Random(1).shuffle(seconds)
+    return seconds
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from performance.contest import CONTENDERS
-from performance.picture import expected_picture
+from performance.picture import WORKERS, expected_picture
 from performance.processes import processor_time_s
 from performance.shape import (
     ARRAY_VALUES,
@@ -26,6 +26,8 @@ from performance.shape import (
     Locks,
     Maps,
     Pictures,
+    Uneven,
+    naps,
     payload,
 )
 
@@ -33,7 +35,8 @@ __all__ = ["Trial", "measure"]
 
 WARM_CALLS = 200
 WARM_BYTES = 1 << 20
-MAP_ITEMS = 2000
+MAP_ITEMS = 20_000
+UNEVEN_TASKS = 1000
 IDLE_S = 5.0
 
 Measures: TypeAlias = dict[str, float]
@@ -112,6 +115,16 @@ async def _map(client: Maps, _: Trial) -> Measures:
     return {"map_items_s": MAP_ITEMS / await _seconds(whole())}
 
 
+async def _uneven(client: Uneven, _: Trial) -> Measures:
+    seconds = naps(UNEVEN_TASKS)
+    await client.uneven(seconds[:20])
+
+    async def whole() -> None:
+        assert await client.uneven(seconds) == len(seconds)
+
+    return {"uneven_over_ideal": await _seconds(whole()) / (sum(seconds) / WORKERS)}
+
+
 async def _picture(client: Pictures, trial: Trial) -> Measures:
     assert np.array_equal(await client.picture(), expected_picture())
     return {"picture_ms": await _median_s(client.picture, trial.seconds, at_most=3) * 1e3}
@@ -152,6 +165,7 @@ _WORKS: tuple[tuple[type, Callable[[Any, Trial], Awaitable[Measures]]], ...] = (
     (Bulk, _bulk),
     (Arrays, _array_sum),
     (Maps, _map),
+    (Uneven, _uneven),
     (Pictures, _picture),
     (Locks, _locks),
     (Idles, _idle),

@@ -2,7 +2,17 @@
 
 from guthi_rpc.calls import Calls
 from guthi_rpc.context import Context, current_call
-from guthi_rpc.errors import NoProvider, OutcomeUnknown, Overloaded, PartialResult, UnknownFunction, WorkerDied
+from guthi_rpc.errors import (
+    CodeRefused,
+    NoProvider,
+    OutcomeUnknown,
+    Overloaded,
+    PartialResult,
+    Undecided,
+    UnknownFunction,
+    WorkerDied,
+)
+from guthi_rpc.executor import RpcExecutor
 from guthi_rpc.functions import Run
 from guthi_rpc.gathering import Answered, Failed, Gathered, Suspected
 from guthi_rpc.handles import Call
@@ -18,6 +28,7 @@ __all__ = [
     "Answered",
     "Call",
     "Calls",
+    "CodeRefused",
     "Context",
     "Failed",
     "FunctionInfo",
@@ -31,9 +42,11 @@ __all__ = [
     "PartialResult",
     "Progress",
     "Rpc",
+    "RpcExecutor",
     "RpcPlugin",
     "Run",
     "Suspected",
+    "Undecided",
     "UnknownFunction",
     "WorkerDied",
     "current_call",

@@ -29,7 +29,7 @@ from guthi_rpc.functions import Description
 if TYPE_CHECKING:
     from guthi import Node
 
-__all__ = ["TOPIC", "Announcer"]
+__all__ = ["TOPIC", "Announcer", "has_rpc"]
 
 TOPIC = "rpc.announce"
 TIMEOUT_S = 10.0
@@ -75,12 +75,12 @@ class Announcer:
 
     def introduce(self, member: Member) -> None:
         """Tell one member what this node has."""
-        if _has_rpc(member):
+        if has_rpc(member):
             self._node.start(self._tell(member.id, self._mine))
 
     def peers(self) -> list[NodeId]:
         """The other members that take part in the store and answer, sorted."""
-        return [each.id for each in self._node.members if each.state is MemberState.ALIVE and _has_rpc(each)]
+        return [each.id for each in self._node.members if each.state is MemberState.ALIVE and has_rpc(each)]
 
     async def _tell(self, peer: NodeId, announcement: Announcement) -> None:
         """Tell until it is heard; a newer announcement or the member's end makes this one needless."""
@@ -114,5 +114,6 @@ class Announcer:
         return member is not None and member.is_present
 
 
-def _has_rpc(member: Member) -> bool:
+def has_rpc(member: Member) -> bool:
+    """Whether the node takes part in the store."""
     return any(name == "rpc" for name, _ in member.plugins)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guthi import GuthiError, MalformedMessage, NodeId, NotEncodable, PeerLost
+from guthi import MalformedMessage, NodeId, NotEncodable, PeerLost
 from guthi_rpc.batches import BATCH, Batch, Shape, read_outcomes
 from guthi_rpc.dispatch import Dispatch
-from guthi_rpc.errors import NotComputed, Overloaded, UnknownFunction
-from guthi_rpc.questions import OVERLOADED, Answer, Question
+from guthi_rpc.errors import NotComputed, Overloaded, Undecided, UnknownFunction
+from guthi_rpc.questions import OVERLOADED, UNDECIDED, Answer, Question
 from guthi_rpc.results import Outcome
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Asking:
 
     def _read(self, answer: Any, node: NodeId, name: str) -> Answer:
         match answer:
-            case [value, float() | int() as seconds, int(running)]:
+            case [value, float() | int() as seconds, int() as running]:
                 self._dispatch.reported(node, running)
                 return Answer(value, seconds)
             case None:
@@ -55,6 +55,9 @@ class Asking:
             case str(word) if word == OVERLOADED:
                 text = f"{self._name_of(node)} has no room for a call of {name!r}; its queue is full"
                 raise NotComputed(Overloaded(text), was_begun=False)
+            case str(word) if word == UNDECIDED:
+                text = f"{self._name_of(node)} reaches too few nodes to know whether {name!r} has run with this key"
+                raise NotComputed(Undecided(f"{text}; it has not run now"), was_begun=False)
         raise MalformedMessage(f"{self._name_of(node)} answered a call with something that is no answer")
 
     async def ask_batch(self, node: NodeId, batch: Batch, timeout_s: float | None) -> list[Outcome]:
@@ -88,6 +91,6 @@ class Asking:
         return self._node.network.name_of(node)
 
 
-def came_by_wire(error: GuthiError) -> bool:
+def came_by_wire(error: Exception) -> bool:
     """Whether the function raised it: then it has the remote traceback as a note, while ours is new and has none."""
     return bool(getattr(error, "__notes__", None))

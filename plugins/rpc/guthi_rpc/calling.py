@@ -8,6 +8,7 @@ keeps it from having its effect twice (see `once`).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Set
 from itertools import count
 from typing import Any
 
@@ -64,7 +65,9 @@ class Calling:
         refused: set[NodeId] = set()
         losses = 0
         while True:
-            node = await self._provider(question, options, only, refused, deadline)
+            node = self._known(question, options, only, refused) or await self._found(
+                question, options, only, refused, deadline
+            )
             try:
                 return await self._asking.ask(node, question, time_left(deadline)), node
             except NotComputed as failure:
@@ -92,26 +95,26 @@ class Calling:
     async def provider(self, question: Question, options: Options) -> NodeId:
         """The node that the call is given to first; raises UnknownFunction, UnknownMember, DeadlineExceeded."""
         only = None if options.on is None else self._finder.meant(options.on)
-        return await self._provider(question, options, only, set(), deadline_after(options.timeout))
+        known = self._known(question, options, only, set())
+        return known or await self._found(question, options, only, set(), deadline_after(options.timeout))
 
-    async def _provider(
-        self, question: Question, options: Options, only: NodeId | None, refused: set[NodeId], deadline: float | None
-    ) -> NodeId:
+    def _known(self, question: Question, options: Options, only: NodeId | None, refused: Set[NodeId]) -> NodeId | None:
+        """The node to ask, if it can be told without waiting for news."""
         if only is not None:
-            await self._finder.search(question.name, only, deadline)
-            return only
+            return only if self._finder.is_found(question.name, only) else None
         place = options.affinity if question.key is None else question.key
-        node = self._choose(question.name, place, refused)
-        if node is None:
-            await self._finder.search(question.name, None, deadline)
-            node = self._choose(question.name, place, refused)
-            assert node is not None
-        return node
-
-    def _choose(self, name: str, place: str | None, refused: set[NodeId]) -> NodeId | None:
         if place is not None:
-            return next((node for node in self._dispatch.ranked(name, place) if node not in refused), None)
-        return self._dispatch.choose(name, refused)
+            ranked = self._dispatch.ranked(question.name, place)
+            return next((node for node in ranked if node not in refused), None)
+        return self._dispatch.choose(question.name, refused)
+
+    async def _found(
+        self, question: Question, options: Options, only: NodeId | None, refused: Set[NodeId], deadline: float | None
+    ) -> NodeId:
+        await self._finder.search(question.name, only, deadline)
+        node = self._known(question, options, only, refused)
+        assert node is not None
+        return node
 
 
 def deadline_after(timeout_s: float | None) -> float | None:

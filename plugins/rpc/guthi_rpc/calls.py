@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from guthi import NodeId, UsageError
 from guthi_rpc.asking import Asking
@@ -27,6 +27,8 @@ CAST = "rpc.cast"
 class Calls:
     """What `rpc.options` returns: calls that are made as its options say."""
 
+    lives_on_loop: ClassVar[bool] = True
+
     def __init__(
         self,
         node: Node,
@@ -46,9 +48,14 @@ class Calls:
 
     async def call(self, name: str, /, *arguments: Any, **named: Any) -> Any:
         """Call a function by name, and return its value; see Rpc.call."""
-        return await self._run(self._calling.question(name, arguments, named, self._options))
+        return await self.run(self.question(name, arguments, named))
 
-    async def _run(self, question: Question) -> Any:
+    def question(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Question:
+        """A new call, for `run`."""
+        return self._calling.question(name, arguments, named, self._options)
+
+    async def run(self, question: Question) -> Any:
+        """Make a call, and return its value."""
         try:
             answer, _ = await self._calling.call(question, self._options)
         finally:
@@ -57,8 +64,8 @@ class Calls:
 
     def submit(self, name: str, /, *arguments: Any, **named: Any) -> Call:
         """Begin a call and go on; see Rpc.submit."""
-        question = self._calling.question(name, arguments, named, self._options)
-        return Call((self._node.id, question.number), name, self._run(question))
+        question = self.question(name, arguments, named)
+        return Call((self._node.id, question.number), name, self.run(question))
 
     async def cast(self, name: str, /, *arguments: Any, **named: Any) -> None:
         """Have a function called without waiting; see Rpc.cast. Only `on`, `affinity` and `priority` matter."""
@@ -99,4 +106,6 @@ class Calls:
         if on is None:
             await self._finder.search(name, None, deadline)
             return self._dispatch.everybody(name)
+        if not on:
+            raise UsageError("on= names no node; leave it out, and every node that has the function is asked")
         return sorted({self._finder.meant(each) for each in on})

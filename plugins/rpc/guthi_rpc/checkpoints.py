@@ -95,7 +95,8 @@ class Checkpoints:
         if entry is not None:
             if entry.timer is not None:
                 entry.timer.cancel()
-            self._tell(self._keeper(entry.function, call), call, entry.revision + 1, None)
+            keeper = self._keeper(entry.function, call)
+            self._loop.call_soon(self._tell, keeper, call, entry.revision + 1, None)  # this may be the end of the node
 
     def close(self) -> None:
         """Publish nothing more."""

@@ -58,10 +58,12 @@ class Announcement:
 
 
 class Directory:
-    """The store as one node sees it."""
+    """The store as one node sees it; `on_loss` hears of a life of a node that ended without a word."""
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
-        self._on_change = on_change
+    def __init__(
+        self, on_change: Callable[[], None], on_loss: Callable[[NodeId, bytes], None] = lambda _node, _life: None
+    ) -> None:
+        self._on_change, self._on_loss = on_change, on_loss
         self._announced: dict[NodeId, Announcement] = {}
         self._functions: dict[NodeId, dict[str, Description]] = {}
         self._providers: dict[str, dict[NodeId, Description]] = {}
@@ -71,6 +73,8 @@ class Directory:
         old = self._announced.get(node)
         if old is not None and not announcement.replaces(old):
             return
+        if old is not None and old.life != announcement.life:
+            self._on_loss(node, old.life)
         self._remove(node)
         self._announced[node] = announcement
         for function in announcement.functions:
@@ -88,9 +92,11 @@ class Directory:
         del self._functions[node][name]
         self._on_change()
 
-    def forget(self, node: NodeId) -> None:
-        """A node is gone, and what it had with it."""
+    def forget(self, node: NodeId, *, failed: bool = False) -> None:
+        """A node is gone, and what it had with it; `failed` where it did not say so itself."""
         if node in self._announced:
+            if failed:
+                self._on_loss(node, self.life(node))
             self._remove(node)
             self._on_change()
 
@@ -130,6 +136,10 @@ class Directory:
         """How many calls the node runs at a time."""
         announcement = self._announced.get(node)
         return announcement.workers if announcement is not None else 1
+
+    def nodes(self) -> list[NodeId]:
+        """The nodes that have any function, sorted."""
+        return sorted(node for node, functions in self._functions.items() if functions)
 
     def providers(self, name: str) -> list[NodeId]:
         """The nodes that have a function of that name, sorted."""

@@ -12,14 +12,14 @@ the same way, and when one comes or goes only the calls move that were, or now a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from hashlib import blake2b
 
 from guthi.api import NodeId
 from guthi.membership.members import Member, MemberState
 from guthi_rpc.directory import Directory
 
-__all__ = ["Dispatch"]
+__all__ = ["Dispatch", "in_order_of"]
 
 REPORT_LIFE_S = 1.0  # what a provider had in hand for others that long ago says nothing of now
 
@@ -76,8 +76,7 @@ class Dispatch:
 
     def ranked(self, name: str, place: str) -> list[NodeId]:
         """The providers in the order that belongs to `place`, which is the same at every caller."""
-        nodes = self.usable(name) or self._directory.providers(name)
-        return sorted(nodes, key=lambda node: blake2b(node, key=blake2b(place.encode()).digest()).digest())
+        return in_order_of(place, self.usable(name) or self._directory.providers(name))
 
     def changed(self) -> None:
         """The providers or the members are not what they were."""
@@ -126,3 +125,9 @@ class Dispatch:
         member = self._member(node)
         far = member is None or member.zone != self._zone
         return far, int.from_bytes(node) ^ int.from_bytes(self._id)
+
+
+def in_order_of(place: str, nodes: Iterable[NodeId]) -> list[NodeId]:
+    """The nodes in an order that depends on the place alone."""
+    key = blake2b(place.encode()).digest()
+    return sorted(nodes, key=lambda node: blake2b(node, key=key).digest())

@@ -6,11 +6,13 @@ from guthi.errors import GuthiError, UsageError
 
 __all__ = [
     "TRAVELLING",
+    "CodeRefused",
     "NoProvider",
     "NotComputed",
     "OutcomeUnknown",
     "Overloaded",
     "PartialResult",
+    "Undecided",
     "UnknownFunction",
     "WorkerDied",
 ]
@@ -18,6 +20,10 @@ __all__ = [
 
 class UnknownFunction(UsageError, LookupError):
     """No node, or not the node that was asked for, has a function of that name."""
+
+
+class CodeRefused(UsageError):
+    """No node accepts functions that are not in the store; the message says how one can be told to."""
 
 
 class NoProvider(GuthiError):
@@ -36,6 +42,10 @@ class OutcomeUnknown(GuthiError):
     """The node that ran a call with a key was lost before it had told of the result: it may have had its effect."""
 
 
+class Undecided(GuthiError):
+    """Too few nodes could tell whether a call with a key has run before; it has not run now, and may be tried again."""
+
+
 class PartialResult(GuthiError):
     """Fewer nodes answered than was asked for; `gathered` tells who did, and what became of the others."""
 
@@ -52,5 +62,5 @@ class NotComputed(Exception):
         self.reason, self.was_begun = reason, was_begun
 
 
-TRAVELLING = (NoProvider, OutcomeUnknown, Overloaded, UnknownFunction, WorkerDied)
+TRAVELLING = (CodeRefused, NoProvider, OutcomeUnknown, Overloaded, Undecided, UnknownFunction, WorkerDied)
 """Errors that keep their class on their way to another node."""

@@ -24,7 +24,7 @@ from guthi_rpc.errors import WorkerDied
 from guthi_rpc.functions import Function, Run
 from guthi_rpc.later import Later
 from guthi_rpc.questions import Answer
-from guthi_rpc.turns import Turns
+from guthi_rpc.turns import Full, Turns
 
 __all__ = ["Execution"]
 
@@ -50,13 +50,12 @@ class Execution:
 
     def is_full(self, style: Run) -> bool:
         """Whether a further call of that style has to be refused."""
-        turns = self._turns.get(style)
-        return self._coroutines >= self._queue if turns is None else turns.is_full
+        return self._coroutines >= self._queue if style is Run.INLINE else self._turns[style].is_full
 
     def run(
         self, function: Function, arguments: Sequence[Any], named: Mapping[str, Any], context: Context
     ) -> Answer | Awaitable[Answer]:
-        """The answer, or something that gives it; raises what the function raises. Not after `close`."""
+        """The answer, or something that gives it; raises what the function raises, and Full. Not after `close`."""
         assert not self.is_closed
         style, call = function.description.run, partial(function.call, *arguments, **named)
         if style is Run.INLINE:
@@ -76,7 +75,7 @@ class Execution:
             raise contained(error)  # noqa: B904 - it is the same error, or has it as its cause
         finally:
             running_call.reset(token)
-        if isinstance(value, Awaitable):
+        if hasattr(value, "__await__"):
             return self._in_task(lambda: value, context)
         return Answer(value, clock() - started_at)
 
@@ -96,6 +95,8 @@ class Execution:
     @contextmanager
     def lasting(self) -> Iterator[None]:
         """A call that runs on the loop for as long as the context; it counts as a coroutine does."""
+        if self._coroutines >= self._queue:  # many may have come in one turn of the loop, and passed `is_full` together
+            raise Full
         self.running += 1
         self._coroutines += 1
         try:

@@ -41,7 +41,7 @@ class Finder:
         """
         clock = asyncio.get_running_loop().time
         started_at = clock()
-        while not self._is_found(name, only):
+        while not self.is_found(name, only):
             peers = [peer for peer in self._announcer.peers() if only is None or peer == only]
             patience_s = INTRODUCTION_TIMEOUT_S if self._directory.missing(peers) else LOOKUP_GRACE_S
             give_up_at = started_at + patience_s
@@ -49,14 +49,15 @@ class Finder:
                 async with asyncio.timeout_at(give_up_at if deadline is None else min(give_up_at, deadline)):
                     await self._changed()
             except TimeoutError:
-                if self._is_found(name, only):  # the loop was busy, and the news came with the end of our patience
+                if self.is_found(name, only):  # the loop was busy, and the news came with the end of our patience
                     return
                 if deadline is not None and deadline < give_up_at:
                     waited_s = deadline - started_at
                     raise DeadlineExceeded(f"nobody had a function {name!r} within {waited_s:.1g} s") from None
                 raise self._unknown(name, only) from None
 
-    def _is_found(self, name: str, only: NodeId | None) -> bool:
+    def is_found(self, name: str, only: NodeId | None) -> bool:
+        """Whether a node, or `only` that node, is known to have the function."""
         return bool(self._directory.providers(name)) if only is None else self._directory.has(only, name)
 
     async def limited_to(self, name: str, on: Sequence[Where] | Where | None) -> set[NodeId] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, ClassVar
 
 from guthi_rpc.context import CallId
 
@@ -17,6 +17,8 @@ class Call:
     `id` names the call in every attempt; `rpc.state(call)` is its newest checkpoint.
     """
 
+    lives_on_loop: ClassVar[bool] = True
+
     def __init__(self, call_id: CallId, name: str, work: Coroutine[Any, Any, Any]) -> None:
         self.id, self.name = call_id, name
         self._task = asyncio.ensure_future(work)
@@ -26,6 +28,10 @@ class Call:
 
     def __repr__(self) -> str:
         return f"<call {self.id[1]} of {self.name!r}, {'done' if self.done() else 'under way'}>"
+
+    async def wait(self) -> Any:
+        """As `await`; for programs without async."""
+        return await self
 
     def done(self) -> bool:
         """Whether it has ended, whichever way."""

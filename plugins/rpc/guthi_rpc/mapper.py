@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from guthi import NodeId, NotEncodable, UsageError
+from guthi import NodeId, UsageError
 from guthi_rpc.asking import Asking
 from guthi_rpc.batches import Batch, Shape
-from guthi_rpc.calling import MAX_LOSSES, RETRY_S, Calling, time_left
+from guthi_rpc.calling import MAX_LOSSES, RETRY_S, Calling, deadline_after, time_left
 from guthi_rpc.context import current_deadline
 from guthi_rpc.directory import Directory
 from guthi_rpc.dispatch import Dispatch
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from guthi import Node
 
 __all__ = ["Mapper", "read_errors"]
+
+log = logging.getLogger("guthi_rpc.mapper")
 
 
 class Mapper:
@@ -77,9 +80,11 @@ class Mapper:
             batch = Batch(name, values, Shape.STAR if star else Shape.ITEM, self._calling.number(), options.priority)
             timeout_s = None if options.timeout is None else options.timeout * len(items)
             try:
-                return await self._asking.ask_batch(node, batch, timeout_s)
-            except NotEncodable:
-                pass  # one of them: nothing has been sent
+                return await self._asking.ask_batch(node, batch, time_left(deadline_after(timeout_s)))
+            except NotComputed:
+                raise
+            except Exception:
+                log.debug("a chunk of %r is run again, item by item", name, exc_info=True)
         return [await self._call(name, star, options, node, item) for item in items]
 
     async def _call(self, name: str, star: bool, options: Options, node: NodeId, item: Item) -> Outcome:
@@ -88,7 +93,7 @@ class Mapper:
             question = self._calling.question(name, arguments, {}, options)
             self._calling.resume(question, item.number)
             item.number = question.number
-            answer = await self._asking.ask(node, question, options.timeout)
+            answer = await self._asking.ask(node, question, time_left(deadline_after(options.timeout)))
             self._calling.done(question.number)
             return Outcome(*answer)
         except NotComputed:
@@ -109,8 +114,10 @@ class Mapper:
                 if losses == MAX_LOSSES:
                     raise failure.reason from None
                 await asyncio.sleep(RETRY_S)
-            else:
-                return outcome.value
+                continue
+            if outcome.error is not None:
+                raise outcome.error
+            return outcome.value
 
 
 def _starred(item: Any) -> list[Any]:

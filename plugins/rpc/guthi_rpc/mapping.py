@@ -270,6 +270,7 @@ class MapRun(AsyncIterator[MapResult]):
         elsewhere = {id(item) for other in self._under_way.values() for item in other.items}
         for item in missing:
             item.losses += failure.was_begun
+            item.lost_on += (self._name_of(node),)
             if item.losses == MAX_LOSSES:
                 failure.reason.add_note(f"item {item.index} was given to {MAX_LOSSES} nodes, and none computed it")
                 raise failure.reason

@@ -1,38 +1,45 @@
 """A call with a key has its effect once, however often it is sent, and whichever node the attempts reach.
 
 All callers rank the providers of a function in the same order for one key, so attempts meet at the first of them, the
-call's home. Before it runs the call, the home tells the next in order, the keepers, that it is about to, and asks what
-they know; the result it tells to the keepers before the caller. So an attempt that comes to another node, because the
-home was lost or because a newcomer now stands before it, finds what became of the first one:
+call's home. Before it runs the call, the home asks its electors (see `electors`) what they know, and tells them that it
+is about to; it begins when a majority has answered that it knows nothing, and tells a majority of the result before it
+tells the caller. So an attempt that comes to another node, because the home was lost or because a newcomer now stands
+before it, finds what became of the first one:
 
-| the keepers know                       | then                                                                |
+| an elector knows                       | then                                                                |
 |----------------------------------------|---------------------------------------------------------------------|
 | the result                             | it is the answer                                                    |
 | that it began, at a node that is there | that node is asked                                                  |
 | that it began, at a node that is lost  | OutcomeUnknown, unless the caller said that it may run twice        |
-| nothing                                | it runs                                                             |
+| nothing, and a majority has answered   | it runs                                                             |
+| nothing, and no majority has           | Undecided: it has not run here, and may be tried again              |
 
 Where two homes ask at the same time, the one with the smaller id goes on: it asks the other to yield, which the other
-does if it has not begun. What is kept is in memory: it outlives the loss of any node, but not that of the home and all
-keepers. A node that was restarted is another home, since it remembers nothing.
+does if it has not begun. What is kept is in memory: it outlives the loss of a minority of the electors within the
+retention. A node that was restarted is another home, since it remembers nothing.
 
-On `rpc.once` a home sends `[function, key, its life, stage, result]`; the answer is null or `[home, life, stage,
-result]`. A result is an encoded list of true, value and seconds, or of false and a fault.
+On `rpc.once` a home sends `[function, key, its life, stage, result]`. The answer is `[home, life, stage, result]` where
+the elector knows of one, else `[its life, how many electors it counts]`. A result is an encoded list of true, value and
+seconds, or of false and a fault.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guthi import GuthiError, Incoming, MalformedMessage, NodeId
 from guthi.values.faults import describe, revive
-from guthi_rpc.directory import LIFE_BYTES, Directory
-from guthi_rpc.errors import NotComputed, OutcomeUnknown, Overloaded
-from guthi_rpc.outcomes import Entry, Home, Name, Outcomes, Stage
-from guthi_rpc.questions import Answer, Question
+from guthi_rpc.directory import LIFE_BYTES
+from guthi_rpc.electors import Electors, Home
+from guthi_rpc.errors import NotComputed, OutcomeUnknown, Overloaded, Undecided
+from guthi_rpc.functions import MAX_NAME_CHARACTERS
+from guthi_rpc.outcomes import Entry, Name, Outcomes, Stage
+from guthi_rpc.questions import MAX_KEY_CHARACTERS, Answer, Question
+from guthi_rpc.turns import Full
 
 if TYPE_CHECKING:
     from guthi import Node
@@ -40,26 +47,27 @@ if TYPE_CHECKING:
 __all__ = ["Once"]
 
 TOPIC = "rpc.once"
-KEEPERS = 2
-TIMEOUT_S = 2.0  # a keeper that does not answer within that is done without
+MAX_RELAYS = 3
+LOOK_S = 0.1
+TIMEOUT_S = 2.0  # an elector that does not answer within that has not answered
 
 Begin = Callable[[], Answer | Awaitable[Answer]]
 Known = tuple[Home, Stage, bytes | None]
 Ask = Callable[[NodeId, Question], Coroutine[Any, Any, Answer]]
 
 
-class Once:
-    """The calls with a key of one node; `ranked` gives the providers of a function in a key's order."""
+class Blank(NamedTuple):
+    """An elector, in the life that it has, knows nothing; so many electors there are in its view."""
 
-    def __init__(
-        self,
-        node: Node,
-        directory: Directory,
-        outcomes: Outcomes,
-        ranked: Callable[[str, str], list[NodeId]],
-        ask: Ask,
-    ) -> None:
-        self._node, self._directory, self._outcomes, self._ranked, self._ask = node, directory, outcomes, ranked, ask
+    life: bytes
+    electors: int
+
+
+class Once:
+    """The calls with a key of one node; `ask` has another node run a call, or tell how it ended there."""
+
+    def __init__(self, node: Node, electors: Electors, outcomes: Outcomes, me: Callable[[], Home], ask: Ask) -> None:
+        self._node, self._electors, self._outcomes, self._me, self._ask = node, electors, outcomes, me, ask
         self._running: dict[Name, asyncio.Task[None]] = {}
         node.handle(TOPIC, self._told)
 
@@ -67,80 +75,122 @@ class Once:
         """Whether the call has begun or ended here or elsewhere already, as far as this node knows."""
         return self._outcomes.get(_name(question)) is not None
 
-    async def run(self, question: Question, begin: Begin) -> Answer:
-        """The answer of the one run; raises what that raised. It goes on when one of its callers is gone."""
+    async def run(self, question: Question, begin: Begin, lost: frozenset[Home] = frozenset()) -> Answer:
+        """The answer of the one run; raises what that raised. It goes on when one of its callers is gone.
+
+        `lost` are homes that did not answer, whether or not others have given them up already.
+        """
         name = _name(question)
         if (task := self._running.get(name)) is None and self._outcomes.get(name) is None:
-            if question.relayed:
-                raise _unknown(name)
             if self._outcomes.is_full:
                 raise Overloaded("this node remembers as many calls with a key as it can; try again later")
-            self._outcomes.note(name, self._me, Stage.ASKING)
-            task = self._running[name] = self._node.start(self._lead(name, begin))
+            self._outcomes.note(name, self._me(), Stage.ASKING)
+            task = self._running[name] = self._node.start(self._lead(name, begin, question.idempotent, lost))
         if task is not None:
             await asyncio.shield(task)
-        return await self._known(name, question, begin)
+        return await self._known(name, question, begin, lost)
 
-    @property
-    def _me(self) -> Home:
-        return self._node.id, self._directory.life(self._node.id)
-
-    async def _known(self, name: Name, question: Question, begin: Begin) -> Answer:
+    async def _known(self, name: Name, question: Question, begin: Begin, lost: frozenset[Home]) -> Answer:
         entry = self._outcomes.get(name)
-        if entry is not None and entry.stage is Stage.DONE:
+        if entry is None:
+            raise Undecided(f"{_text(name)} has not run here, for too few nodes could tell whether it has elsewhere")
+        if entry.stage is Stage.DONE:
             return self._read(name, entry)
-        if entry is not None and entry.home != self._me and self._directory.life(entry.home[0]) == entry.home[1]:
-            question.relayed = True
+        if entry.home != self._me() and await self._is_there(entry.home):
+            if question.relayed >= MAX_RELAYS:  # they point at one another, so none of them has begun
+                self._outcomes.drop(name)
+                raise Undecided(f"{_text(name)} has not run here, and nodes disagree about where it has")
             try:
-                return await self._ask(entry.home[0], question)
-            except NotComputed:
-                question.relayed = False
+                return await self._ask(entry.home[0], replace(question, relayed=question.relayed + 1))
+            except NotComputed as failure:
+                if not failure.was_begun and isinstance(failure.reason, Undecided | Overloaded):
+                    raise failure.reason from None
+            lost |= {entry.home}
+            if self._outcomes.get(name) is not entry:  # more has been found out meanwhile
+                return await self.run(question, begin, lost)
         if not question.idempotent:
-            raise _unknown(name)
+            raise OutcomeUnknown(f"the node that began {_text(name)} was lost before it had answered")
         self._outcomes.drop(name)
-        return await self.run(question, begin)
+        return await self.run(question, begin, lost)
+
+    async def _is_there(self, home: Home) -> bool:
+        """A home that this node has never heard of may be a newcomer, whose introduction is on its way."""
+        give_up_at = asyncio.get_running_loop().time() + TIMEOUT_S
+        while not (is_there := self._electors.is_there(home)) and not self._electors.is_lost(home):
+            if asyncio.get_running_loop().time() >= give_up_at:
+                break
+            await asyncio.sleep(LOOK_S)
+        return is_there
 
     # ---- the home
 
-    async def _lead(self, name: Name, begin: Begin) -> None:
+    async def _lead(self, name: Name, begin: Begin, may_repeat: bool, lost: frozenset[Home]) -> None:
         try:
-            if await self._is_first(name):
-                self._outcomes.note(name, self._me, Stage.BEGUN)
+            if await self._may_begin(name, may_repeat, lost):
+                self._outcomes.note(name, self._me(), Stage.BEGUN)
                 outcome = await self._outcome(begin)
-                entry = self._outcomes.note(name, self._me, Stage.DONE, outcome)
-                await self._tell_keepers(name, Stage.DONE, entry.outcome)
+                entry = self._outcomes.note(name, self._me(), Stage.DONE, outcome)
+                await self._hear(name, Stage.DONE, entry.outcome)
+        except Full:
+            self._outcomes.drop(name)  # it has not begun after all
         finally:
             del self._running[name]
 
-    async def _is_first(self, name: Name) -> bool:
-        """Ask the keepers; where one of them knew better, that is noted."""
-        for known in await self._tell_keepers(name, Stage.ASKING, None):
+    async def _may_begin(self, name: Name, may_repeat: bool, lost: frozenset[Home]) -> bool:
+        """Ask the electors; where one of them knew better, that is noted, and where too few answered, nothing is."""
+        answers, is_majority = await self._hear(name, Stage.ASKING, None)
+        for answer in answers:
+            known: Known | None = answer
             while known is not None:
                 home, stage, outcome = known
-                if stage is not Stage.ASKING or home[0] <= self._node.id:
+                is_lost = home in lost or not self._electors.is_there(home)
+                if home == self._me() or (is_lost and may_repeat and stage is not Stage.DONE):
+                    break
+                if stage is not Stage.ASKING or is_lost or home[0] <= self._node.id:
                     self._outcomes.note(name, home, Stage.DONE if stage is Stage.DONE else Stage.BEGUN, outcome)
                     return False
                 known = await self._bid_to_yield(home, name)
         entry = self._outcomes.get(name)
-        return entry is None or entry.home == self._me  # else this node has yielded meanwhile
+        if entry is not None and entry.home != self._me():
+            return False  # this node has yielded meanwhile
+        if not is_majority and not may_repeat:
+            self._outcomes.drop(name)
+            return False
+        return True
 
     async def _bid_to_yield(self, home: Home, name: Name) -> Known | None:
         """None where it yields; what it knows where it does not, and that it may have begun where it is lost."""
-        try:
-            return await self._tell(home[0], name, Stage.ASKING, None)
-        except GuthiError:
+        answer = await self._tell(home, name, Stage.ASKING, None)
+        if answer is None:
             return home, Stage.BEGUN, None
+        return None if isinstance(answer, int) else answer
 
-    async def _tell_keepers(self, name: Name, stage: Stage, outcome: bytes | None) -> list[Known | None]:
-        keepers = [node for node in self._ranked(*name) if node != self._node.id][:KEEPERS]
-        told = (self._tell(keeper, name, stage, outcome) for keeper in keepers)
-        answers = await asyncio.gather(*told, return_exceptions=True)
-        return [None if isinstance(answer, BaseException) else answer for answer in answers]
+    async def _hear(self, name: Name, stage: Stage, outcome: bytes | None) -> tuple[list[Known], bool]:
+        """Tell the electors, and return what they know as soon as a majority has answered, and whether one has."""
+        seats = self._electors.of(name[1])
+        others = [home for home in seats if home != self._me() and self._electors.is_there(home)]
+        asked = [self._node.start(self._tell(home, name, stage, outcome)) for home in others]
+        votes, counted, known = len(seats) - len({*seats} - {self._me()}), len(seats), list[Known]()
+        while asked and 2 * votes <= counted:
+            await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            answers = [task.result() for task in asked if task.done()]
+            asked = [task for task in asked if not task.done()]
+            votes += sum(answer is not None for answer in answers)
+            counted = max([counted, *(answer for answer in answers if isinstance(answer, int))])
+            known += [answer for answer in answers if isinstance(answer, tuple)]
+        known.sort(key=lambda answer: answer[1] is not Stage.DONE)
+        return known, 2 * votes > counted
 
-    async def _tell(self, keeper: NodeId, name: Name, stage: Stage, outcome: bytes | None) -> Known | None:
-        word = [*name, self._me[1], stage.value, outcome]
-        answer = await self._node.request(keeper, TOPIC, word, timeout_s=TIMEOUT_S)
-        return None if answer is None else _read_known(answer)
+    async def _tell(self, elector: Home, name: Name, stage: Stage, outcome: bytes | None) -> int | Known | None:
+        """What it answers; None where it does not, or in another life than this node had heard of."""
+        word = [*name, self._me()[1], stage.value, outcome]
+        try:
+            answer = _read_known(await self._node.request(elector[0], TOPIC, word, timeout_s=TIMEOUT_S))
+        except GuthiError:
+            return None
+        if isinstance(answer, Blank):
+            return answer.electors if elector[1] in (answer.life, b"") else None
+        return answer
 
     async def _outcome(self, begin: Begin) -> bytes:
         codec = self._node.codec
@@ -148,39 +198,47 @@ class Once:
             answer = begin()
             value, seconds = (await answer) if isawaitable(answer) else answer
             return b"".join(codec.encode([True, value, seconds]))
+        except Full:
+            raise
         except Exception as error:  # noqa: BLE001 - it is every caller's to see
             return b"".join(codec.encode([False, describe(error, codec)]))
 
     def _read(self, name: Name, entry: Entry) -> Answer:
         if entry.outcome is None:
-            raise OutcomeUnknown(f"{name[0]!r} with the key {name[1]!r} has run, but its result was too large to keep")
+            raise OutcomeUnknown(f"{_text(name)} has run, but its result was too large to keep")
         match self._node.codec.decode(entry.outcome):
             case [True, value, float() | int() as seconds]:
                 return Answer(value, seconds)
             case [False, fault]:
                 raise revive(fault, self._node.codec, self._node.network.name_of(entry.home[0]))
-        raise MalformedMessage("what a keeper remembers is no result")
+        raise MalformedMessage("what an elector remembers is no result")
 
-    # ---- the keeper
+    # ---- the elector
 
-    def _told(self, incoming: Incoming) -> list[Any] | None:
+    def _told(self, incoming: Incoming) -> list[Any]:
         match incoming.value:
             case [str(function), str(key), bytes(life), str(stage), bytes() | None as outcome] if (
-                len(life) == LIFE_BYTES
+                len(life) == LIFE_BYTES and len(function) <= MAX_NAME_CHARACTERS and len(key) <= MAX_KEY_CHARACTERS
             ):
                 name, home = (function, key), (incoming.peer, life)
             case _:
-                raise MalformedMessage("a keeper is told of a function, a key, a life, a stage, and a result or null")
+                raise MalformedMessage("an elector is told of a function, a key, a life, a stage, and a result or null")
+        entry = self._outcomes.get(name)
+        if entry is None and self._outcomes.is_full:
+            raise Overloaded("this node remembers as many calls with a key as it can")
         if stage == Stage.DONE.value:
             self._outcomes.note(name, home, Stage.DONE, outcome)
-            return None
-        entry = self._outcomes.get(name)
-        yields = entry is not None and entry.stage is Stage.ASKING and entry.home == self._me and home < self._me
-        if entry is not None and entry.home != home and not yields:
+        elif entry is not None and not self._gives_way(entry, home):
             return [*entry.home, entry.stage.value, entry.outcome]
-        if entry is not None or not self._outcomes.is_full:
+        else:
             self._outcomes.note(name, home, Stage.ASKING)
-        return None
+        return [self._me()[1], len(self._electors.of(key))]
+
+    def _gives_way(self, entry: Entry, home: Home) -> bool:
+        """Whether another home may go on in place of the one that is known: this node, which has not begun, may yield;
+        and who asks twice is the same."""
+        yields = entry.home == self._me() and home < entry.home
+        return entry.stage is Stage.ASKING and (yields or entry.home == home)
 
 
 def _name(question: Question) -> Name:
@@ -188,15 +246,17 @@ def _name(question: Question) -> Name:
     return question.name, question.key
 
 
-def _unknown(name: Name) -> OutcomeUnknown:
-    return OutcomeUnknown(f"the node that began {name[0]!r} with the key {name[1]!r} was lost before it had answered")
+def _text(name: Name) -> str:
+    return f"{name[0]!r} with the key {name[1]!r}"
 
 
-def _read_known(wire: Any) -> Known:
+def _read_known(wire: Any) -> Blank | Known:
     match wire:
+        case [bytes(life), int(electors)]:
+            return Blank(life, electors)
         case [bytes(home), bytes(life), str(stage), bytes() | None as outcome] if len(home) == NodeId.SIZE:
             try:
                 return (NodeId(home), life), Stage(stage), outcome
             except ValueError:
                 pass
-    raise MalformedMessage("a keeper answers with a home, its life, a stage, and a result or null")
+    raise MalformedMessage("an elector answers its life and how many there are, or a home, its life, stage and result")

@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from guthi import NodeId
+from guthi_rpc.electors import Home
 
-__all__ = ["Entry", "Home", "Name", "Outcomes", "Stage"]
+__all__ = ["Entry", "Name", "Outcomes", "Stage"]
 
 Name: TypeAlias = tuple[str, str]
 """The function and the key."""
-
-Home: TypeAlias = tuple[NodeId, bytes]
-"""A node in one of its lives: after a restart it has another, and remembers nothing."""
 
 
 class Stage(Enum):
@@ -41,10 +38,17 @@ class Entry:
 
 
 class Outcomes:
-    """The entries of one node; `clock` gives loop time."""
+    """The entries of one node; `clock` gives loop time, `is_own` says whether a home is this very node."""
 
-    def __init__(self, clock: Callable[[], float], retention_s: float, max_entries: int, max_bytes: int) -> None:
-        self._clock, self._retention_s = clock, retention_s
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        is_own: Callable[[Home], bool],
+        retention_s: float,
+        max_entries: int,
+        max_bytes: int,
+    ) -> None:
+        self._clock, self._is_own, self._retention_s = clock, is_own, retention_s
         self._max_entries, self._max_bytes = max_entries, max_bytes
         self._entries: dict[Name, Entry] = {}  # in the order in which they expire
         self._bytes = 0
@@ -81,10 +85,12 @@ class Outcomes:
     def _expire(self) -> None:
         """A call that is still running here is not forgotten."""
         now = self._clock()
-        for name, entry in list(self._entries.items()):
+        while self._entries:
+            name = next(iter(self._entries))
+            entry = self._entries[name]
             if entry.expires_at > now:
                 return
-            if entry.stage is Stage.DONE:
-                self.drop(name)
-            else:
+            if entry.stage is not Stage.DONE and self._is_own(entry.home):
                 self.note(name, entry.home, entry.stage)
+            else:
+                self.drop(name)

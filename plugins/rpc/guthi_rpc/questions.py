@@ -3,8 +3,9 @@
 On `rpc.call` and `rpc.cast` a node sends `[name, arguments, named arguments, number]`, and a map of further words
 where they are needed (`_WORDS`). The number counts the calls of one caller: with the caller's id it names the call, and
 every attempt at it bears the same one. The answer is `[value, seconds, running]` (how long the function took, and how
-many calls the node has in hand now), null where the node does not have the function, or not any more, and the text
-"overloaded" where it has too much to do. An exception is always the function's own.
+many calls the node has in hand now), null where the node does not have the function, or not any more, the text
+"overloaded" where it has too much to do, and "undecided" where it cannot find out whether a call with a key has run. An
+exception is always the function's own.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any, NamedTuple
 
 from guthi.errors import MalformedMessage
 
-__all__ = ["OVERLOADED", "Answer", "Question", "read_question"]
+__all__ = ["OVERLOADED", "UNDECIDED", "Answer", "Question", "read_question"]
 
 OVERLOADED = "overloaded"
+UNDECIDED = "undecided"
 MAX_KEY_CHARACTERS = 255
 MAX_PRIORITY = 1 << 31
 
@@ -34,8 +36,8 @@ class Question:
     """A call on its way to a node.
 
     `state` is the newest checkpoint of an earlier attempt; `idempotent` says that a call with a key, too, may run
-    again where it is not known whether it has run. A `relayed` one has begun at the node that is asked. With `inputs`
-    the caller streams values to the function.
+    again where it is not known whether it has run. `relayed` counts the nodes that passed it on to what they took
+    for the call's home. With `inputs` the caller streams values to the function.
     """
 
     name: str
@@ -46,7 +48,7 @@ class Question:
     priority: int = 0
     state: Any = None
     idempotent: bool = False
-    relayed: bool = False
+    relayed: int = 0
     inputs: bool = False
 
     def to_wire(self) -> list[Any]:
@@ -61,19 +63,19 @@ class Question:
             words["state"] = self.state
         if self.idempotent:
             words["idempotent"] = True
-        if self.relayed:
-            words["relayed"] = True
         if self.inputs:
             words["inputs"] = True
+        if self.relayed:
+            words["relayed"] = self.relayed
         return [*wire, words] if words else wire
 
 
 def read_question(wire: object) -> Question:
     """Read what a peer sends; raises MalformedMessage."""
-    match wire:
-        case [str(name), list(arguments), dict(named), int(number)]:
+    match wire:  # `str() as name`, because `str(name)` looks for attributes first, at half a microsecond each
+        case [str() as name, list() as arguments, dict() as named, int() as number]:
             return Question(name, arguments, named, number)
-        case [str(name), list(arguments), dict(named), int(number), dict(words)]:
+        case [str() as name, list() as arguments, dict() as named, int() as number, dict() as words]:
             return _with_words(Question(name, arguments, named, number), words)
     raise MalformedMessage("a call is a name, a list of arguments, a map of named ones, a number, and perhaps words")
 
@@ -85,6 +87,7 @@ def _with_words(question: Question, words: dict[Any, Any]) -> Question:
     if not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
         raise MalformedMessage("the priority of a call is a whole number")
     question.key, question.priority, question.state = key, priority, words.get("state")
-    question.idempotent, question.relayed = words.get("idempotent") is True, words.get("relayed") is True
+    question.idempotent = words.get("idempotent") is True
+    question.relayed = max(relayed, 0) if isinstance(relayed := words.get("relayed"), int) else 0
     question.inputs = words.get("inputs") is True
     return question

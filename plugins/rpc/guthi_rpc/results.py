@@ -25,7 +25,8 @@ class MapResult:
     """One result of a map; unpacks into `item, value`.
 
     `index` is the item's place in the input, `node` the name of the node that computed it, `seconds` how long it took
-    there. Where errors are asked for as results, `error` is what the function raised, and the value is None.
+    there, and `lost_on` the nodes that were lost with it before. Where errors are asked for as results, `error` is what
+    the function raised, and the value is None.
     """
 
     index: int
@@ -34,6 +35,7 @@ class MapResult:
     node: str
     seconds: float
     error: Exception | None = None
+    lost_on: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Any]:
         yield self.item
@@ -68,7 +70,7 @@ class Results:
             if self._copied[item.index]:
                 return False
             self._copied[item.index] = True
-        result = MapResult(item.index, item.value, outcome.value, node, outcome.seconds, outcome.error)
+        result = MapResult(item.index, item.value, outcome.value, node, outcome.seconds, outcome.error, item.lost_on)
         if self._early is None:
             self.ready.append(result)
             return True

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from guthi import DeadlineExceeded, Member, NodeId, Role, Service, UsageError
-from guthi_rpc.announcing import Announcer
+from guthi import DeadlineExceeded, Member, NodeId, Role, Service, UnknownMember, UsageError
+from guthi_rpc.announcing import Announcer, has_rpc
 from guthi_rpc.asking import CALL, Asking
 from guthi_rpc.batches import BATCH
 from guthi_rpc.calling import Calling
@@ -19,8 +19,10 @@ from guthi_rpc.checkpoints import Checkpoints
 from guthi_rpc.context import CallId
 from guthi_rpc.directory import MAX_FUNCTIONS, Directory
 from guthi_rpc.dispatch import Dispatch
+from guthi_rpc.electors import Electors, Home
 from guthi_rpc.errors import TRAVELLING, UnknownFunction
 from guthi_rpc.execution import Execution
+from guthi_rpc.executor import RpcExecutor
 from guthi_rpc.finding import Finder, listed
 from guthi_rpc.functions import Function, Run, describe_function
 from guthi_rpc.gathering import Gathered
@@ -33,6 +35,7 @@ from guthi_rpc.options import DEFAULT, Options, Where
 from guthi_rpc.outcomes import Outcomes
 from guthi_rpc.reducing import reduce_in_tree
 from guthi_rpc.serving import Serving
+from guthi_rpc.shipping import STYLES, capability, check_can_accept, run_code
 from guthi_rpc.streaming import STREAM, Streaming
 
 if TYPE_CHECKING:
@@ -49,13 +52,15 @@ class Rpc:
 
     def __init__(self, node: Node, config: RpcConfig) -> None:
         workers = config.threads or os.cpu_count() or 1
-        clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        clock = self._loop.time
         self._node = node
         self._change = asyncio.Event()
         self._execution = Execution(
             node.host, node.name, workers, config.processes or os.cpu_count() or 1, config.queue
         )
-        self._directory = Directory(self.notice)
+        self._directory = Directory(self.notice, self._lost)
+        self._electors = Electors(self._directory, self._peers, clock, config.retention)
         self._dispatch = Dispatch(
             node.me, self._directory, node.network.membership.get, lambda: self._execution.running, clock
         )
@@ -64,8 +69,10 @@ class Rpc:
         self._asking = Asking(node, self._dispatch)
         self._checkpoints = Checkpoints(node, self._keeper, config.checkpoint_interval)
         self._calling = Calling(self._asking, self._dispatch, self._finder, self._checkpoints, node.id)
-        outcomes = Outcomes(clock, config.retention, config.max_keys, config.max_key_results)
-        once = Once(node, self._directory, outcomes, self._dispatch.ranked, lambda n, q: self._asking.ask(n, q, None))
+        outcomes = Outcomes(
+            clock, lambda home: home == self._life(), config.retention, config.max_keys, config.max_key_results
+        )
+        once = Once(node, self._electors, outcomes, self._life, lambda n, q: self._asking.ask(n, q, None))
         self._serving = Serving(self._execution, once, self._checkpoints, node.codec)
         self._calls = Calls(node, self._calling, self._asking, self._dispatch, self._finder, DEFAULT)
         self._mapper = Mapper(
@@ -152,6 +159,18 @@ class Rpc:
             found = len(self._directory.providers(name))
             raise DeadlineExceeded(f"{found} of {nodes} nodes have {name!r} after {timeout:g} s") from None
 
+    async def introduced(self, *, timeout: float | None = None) -> None:
+        """Wait until all nodes have said what they have, as far as they answer within `timeout` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self._directory.missing(self._announcer.peers()):
+                    await self._next_change()
+
+    async def workers(self, name: str, *, on: Where | None = None) -> int:
+        """How many calls of a function all nodes run at a time; raises UnknownFunction, UnknownMember."""
+        chosen = await self._finder.limited_to(name, on)
+        return sum(map(self._directory.workers, chosen or self._directory.providers(name)))
+
     # ---- calls
 
     def options(
@@ -178,7 +197,7 @@ class Rpc:
         UnknownFunction, UnknownMember, DeadlineExceeded, PeerLost, Overloaded, NotEncodable.
         """
         calls = self._calls if on is None and timeout is None else self.options(on=on, timeout=timeout)
-        return await calls.call(name, *arguments, **named)
+        return await calls.run(calls.question(name, arguments, named))
 
     async def cast(self, name: str, /, *arguments: Any, on: Where | None = None, **named: Any) -> None:
         """Have a function called, and do not wait for what comes of it; its failure is logged where it runs."""
@@ -279,11 +298,62 @@ class Rpc:
 
     def state(self, call: Call | CallId) -> Any:
         """The newest state that a running call passed to `checkpoint`, as far as it has come here; else None."""
-        return self._checkpoints.state(call.id if isinstance(call, Call) else call)
+        return self._checkpoints.state(call if isinstance(call, tuple) else call.id)
+
+    # ---- the face of the standard library
+
+    def executor(
+        self,
+        *,
+        on: Where | None = None,
+        run: Run | str = Run.THREAD,
+        timeout: float | None = None,
+        idempotent: bool = False,
+        priority: int = 0,
+        max_workers: int | None = None,
+    ) -> RpcExecutor:
+        """A `concurrent.futures.Executor` for names of functions, and, on nodes with `ship_code`, for any function.
+
+        `run` is where such a function runs, in a "thread" or in a "process". `max_workers` is how many calls may be
+        under way at a time, by default as many as the nodes can take; the rest is as in `options`.
+        """
+        options = Options(on, timeout, idempotent, priority=priority)
+        return RpcExecutor(self, self._node, self._loop, self._next_change, options, run, max_workers)
+
+    def name_of(self, function: Callable[..., Any]) -> str | None:
+        """The name under which this node itself has the function; None if it has not. For any thread."""
+        return next((name for name, each in list(self._functions.items()) if each.call is function), None)
+
+    def places(self, on: Where | None = None) -> int:
+        """How many calls the nodes can have at a time: one for each worker, and one more that waits."""
+        try:
+            nodes = self._directory.nodes() if on is None else [self._finder.meant(on)]
+        except UnknownMember:  # as the call will say
+            return 1
+        return sum(self._directory.workers(node) + 1 for node in nodes) or 1
+
+    def accept_code(self) -> None:
+        """Run what other members send; raises ConfigError where it could not be read."""
+        check_can_accept()
+        for style in STYLES:
+            self.register(run_code, name=capability(style), run=style)
 
     def _keeper(self, function: str, call: CallId) -> NodeId | None:
         ranked = self._dispatch.ranked(function, f"{call[0].hex()}/{call[1]}")
         return next((node for node in ranked if node not in (call[0], self._node.id)), None)
+
+    def _life(self) -> Home:
+        return self._node.id, self._directory.life(self._node.id)
+
+    def _lost(self, node: NodeId, life: bytes) -> None:
+        member = self._node.network.membership.get(node)
+        if member is None or member.role is not Role.CLIENT:
+            self._electors.lost(node, life)
+
+    def _peers(self) -> list[NodeId]:
+        """The nodes that rpc runs on, this one included, but not clients, which come and go."""
+        members = [each for each in self._node.members if each.is_present and each.role is not Role.CLIENT]
+        return [self._node.id, *(each.id for each in members if has_rpc(each))]
 
     # ---- comings and goings
 
@@ -292,8 +362,12 @@ class Rpc:
         self._announcer.introduce(member)
 
     def forget(self, member: Member) -> None:
-        """A member is gone."""
+        """A member left."""
         self._directory.forget(member.id)
+
+    def lose(self, member: Member) -> None:
+        """A member failed."""
+        self._directory.forget(member.id, failed=True)
 
     def notice(self) -> None:
         """The providers or the members have changed: who waits for a provider looks again."""

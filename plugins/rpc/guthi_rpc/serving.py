@@ -13,11 +13,13 @@ from guthi.values.codec import Codec
 from guthi_rpc.batches import batched, read_batch, write_outcomes
 from guthi_rpc.checkpoints import Checkpoints
 from guthi_rpc.context import Context
+from guthi_rpc.errors import Undecided
 from guthi_rpc.execution import Execution
 from guthi_rpc.functions import Function
 from guthi_rpc.later import Later
 from guthi_rpc.once import Once
-from guthi_rpc.questions import OVERLOADED, Answer, Question, read_question
+from guthi_rpc.questions import OVERLOADED, UNDECIDED, Answer, Question, read_question
+from guthi_rpc.turns import Full
 
 __all__ = ["Serving"]
 
@@ -43,11 +45,12 @@ class Serving:
         question = read_question(incoming.value)
         told = self._serve(question, incoming.peer, None)
         if isawaitable(told):
-            return told
-        if told is None or told == OVERLOADED:
-            why = "its queue is full" if told else "it has no such function"
-            log.warning("a one-way call of %r from %s was not run: %s", question.name, incoming.peer, why)
+            return Later(partial(self._cast, told, question.name, incoming.peer))
+        _complain(told, question.name, incoming.peer)
         return None
+
+    async def _cast(self, work: Awaitable[Any], name: str, caller: NodeId) -> None:
+        _complain(await work, name, caller)
 
     def batch(self, incoming: Incoming) -> Awaitable[Any] | str | None:
         """The handler of several items of a map."""
@@ -64,9 +67,12 @@ class Serving:
         )
         return Later(partial(self._run_batch, batched(function, batch.shape), batch.items, context))
 
-    async def _run_batch(self, function: Function, items: Sequence[Any], context: Context) -> Told:
+    async def _run_batch(self, function: Function, items: Sequence[Any], context: Context) -> Told | str:
         answer = self._execution.run(function, (items,), {}, context)
-        outcomes, seconds = answer if isinstance(answer, tuple) else await answer
+        try:
+            outcomes, seconds = answer if isinstance(answer, tuple) else await answer
+        except Full:
+            return OVERLOADED
         return write_outcomes(outcomes, self._codec), seconds, self._execution.running
 
     def _serve(self, question: Question, caller: NodeId, deadline: float | None) -> Told | Awaitable[Any] | str | None:
@@ -79,17 +85,17 @@ class Serving:
             question.name,
             (caller, question.number),
             key=question.key,
-            deadline=deadline,
+            deadline=deadline if question.key is None else None,  # it runs on for its other callers
             priority=question.priority,
             state=question.state,
             report=self._checkpoints.report,
         )
-        begin = partial(self._begin, function, question, context)
         if question.key is not None:
+            begin = partial(self._begin, function, question, context)
             return Later(partial(self._once_only, question, function, begin))
         if self._execution.is_full(function.description.run):
             return OVERLOADED
-        answer = begin()
+        answer = self._begin(function, question, context)
         if isinstance(answer, tuple):
             return self._told(answer)
         return Later(partial(self._tell, answer))
@@ -99,10 +105,16 @@ class Serving:
     ) -> Told | str:
         if not self._once.knows(question) and self._execution.is_full(function.description.run):
             return OVERLOADED
-        return self._told(await self._once.run(question, begin))
+        try:
+            return self._told(await self._once.run(question, begin))
+        except Undecided:
+            return UNDECIDED
 
-    async def _tell(self, answer: Awaitable[Answer]) -> Told:
-        return self._told(await answer)
+    async def _tell(self, answer: Awaitable[Answer]) -> Told | str:
+        try:
+            return self._told(await answer)
+        except Full:
+            return OVERLOADED
 
     def _begin(self, function: Function, question: Question, context: Context) -> Answer | Awaitable[Answer]:
         answer = self._execution.run(function, question.arguments, question.named, context)
@@ -116,3 +128,10 @@ class Serving:
 
     def _told(self, answer: Answer) -> Told:
         return answer[0], answer[1], self._execution.running
+
+
+def _complain(told: object, name: str, caller: NodeId) -> None:
+    """A one-way call that was not run leaves a line in the log."""
+    why = {None: "it has no such function", OVERLOADED: "its queue is full", UNDECIDED: "too few nodes know of its key"}
+    if told is None or isinstance(told, str):
+        log.warning("a one-way call of %r from %s was not run: %s", name, caller, why[told])

@@ -18,7 +18,8 @@ class RpcConfig:
     `threads` and `processes` are how many run at a time, 0: one a core; `queue` is how many calls may wait for each of
     the two, or run on the loop, before further ones are refused. `checkpoint_interval` is the least time between two
     checkpoints of one call that are sent. The result of a call with a key is remembered for `retention`; at most
-    `max_keys` such calls, and so many bytes of their results as `max_key_results` says.
+    `max_keys` such calls, and so many bytes of their results as `max_key_results` says. With `ship_code` the node runs
+    functions that other members send, whatever these do.
     """
 
     threads: int = 0
@@ -28,6 +29,7 @@ class RpcConfig:
     retention: Duration = 600.0
     max_keys: int = 100_000
     max_key_results: Size = 64 << 20
+    ship_code: bool = False
 
     def __post_init__(self) -> None:
         for key in ("threads", "processes"):

@@ -46,7 +46,7 @@ class Stragglers:
         for _, items, node in late:
             other = next((each for each in free if each != node), None)
             if other is None:
-                break
+                continue
             free.remove(other)
             self._copied.add(items[0].index)
             given.append((other, items))

@@ -6,7 +6,11 @@ import asyncio
 from heapq import heapify, heappop, heappush
 from itertools import count
 
-__all__ = ["Turns"]
+__all__ = ["Full", "Turns"]
+
+
+class Full(Exception):
+    """No further call may wait; this one has not begun."""
 
 
 class Turns:
@@ -27,9 +31,11 @@ class Turns:
         return not self._free and len(self._waiting) >= self._queue
 
     async def take(self, priority: int) -> None:
-        """Wait for a place; whoever has one gives it back. Raises what `close` was given."""
+        """Wait for a place; whoever has one gives it back. Raises Full, and what `close` was given."""
         if self._closed is not None:
             raise self._closed
+        if self.is_full:
+            raise Full
         if self._free:
             self._free -= 1
             return

@@ -66,6 +66,10 @@ class Client:
         """Tasks by way of the scheduler."""
         return sum(self._client.gather(self._client.map(_increment, range(items), pure=False)))
 
+    async def uneven(self, seconds: Sequence[float]) -> int:
+        """Tasks by way of the scheduler."""
+        return len(self._client.gather(self._client.map(service.nap, seconds, pure=False)))
+
     async def picture(self) -> Any:
         """Tasks."""
         return np.vstack(self._client.gather(self._client.map(band, bands(), pure=False)))

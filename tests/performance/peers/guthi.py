@@ -16,7 +16,7 @@ from guthi_mandelbrot.plugin import MandelbrotPlugin, render_distributed
 from guthi_mutex import MUTEX
 from guthi_rpc import RPC, Rpc
 from performance.contest import Contest, contend, contest
-from performance.peers.service import add
+from performance.peers.service import add, nap
 from performance.picture import BANDS, VIEW, WORKERS
 from performance.shape import Floats, Missing, Ready, in_tasks, payload
 
@@ -47,8 +47,9 @@ class _NarrowPort:
 
 def _config(join: Sequence[str], transport: Mapping[str, Any]) -> Config:
     node = {"listen": "127.0.0.1:0", "join": list(join), "plugins": ["rpc"]}
+    plugins = {"rpc": {"threads": 1}}  # a server is one worker, as it is for the others
     try:
-        return Config.from_mapping({"node": node, "transport": dict(transport)}, environment={})
+        return Config.from_mapping({"node": node, "transport": dict(transport), "plugins": plugins}, environment={})
     except ConfigError as error:
         raise Missing(f"this Guthi says: {error}") from error
 
@@ -102,6 +103,10 @@ class Distributor:
         arguments = [(item, 1) for item in range(items)]
         return sum([result.value async for result in self._rpc.map("add", arguments, star=True)])
 
+    async def uneven(self, seconds: Sequence[float]) -> int:
+        """A map that knows nothing of the tasks."""
+        return len([result async for result in self._rpc.map("nap", seconds)])
+
     async def picture(self) -> Any:
         """As the demonstration does it."""
         times, _ = await render_distributed(self._rpc, VIEW, BANDS)
@@ -132,6 +137,7 @@ class Nodes:
             rpc = node.require(RPC)
             for function, name in ((add, "add"), (payload, "bulk"), (_array_sum, "array_sum")):
                 rpc.register(function, name=name, run="inline")
+            rpc.register(nap)
             ready(node.address)
             await asyncio.Event().wait()
 

@@ -10,8 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from performance.peers.service import nap
 from performance.picture import WORKERS, band, bands
 from performance.shape import Ready
+
+
+def _increment(value: int) -> int:
+    return value + 1
 
 
 class Client:
@@ -19,6 +24,14 @@ class Client:
 
     def __init__(self, run: Callable[..., Any]) -> None:
         self._map = run
+
+    async def map_add(self, items: int) -> int:
+        """One by one, as the bands."""
+        return sum(self._map(_increment, range(items)))
+
+    async def uneven(self, seconds: Sequence[float]) -> int:
+        """One by one."""
+        return len(list(self._map(nap, seconds)))
 
     async def picture(self) -> Any:
         """Bands one by one, so that the workers even out."""

@@ -43,7 +43,7 @@ class Client:
         actor = cast(Any, ray.remote(num_cpus=0)(Worker))
         self._actors = [actor.remote() for _ in range(WORKERS)]
         self._actor = self._actors[0]
-        self._band = ray.remote(band)
+        self._band, self._nap = ray.remote(band), ray.remote(service.nap)
         self.server_pids = ray.get([each.pid.remote() for each in self._actors])
 
     async def add(self, a: int, b: int) -> int:
@@ -67,6 +67,10 @@ class Client:
     async def map_add(self, items: int) -> int:
         """Items to the actors in turn."""
         return sum(ray.get([self._actors[item % WORKERS].add.remote(item, 1) for item in range(items)]))
+
+    async def uneven(self, seconds: Sequence[float]) -> int:
+        """Tasks, which go to whichever worker is free."""
+        return len(ray.get([self._nap.remote(each) for each in seconds]))
 
     async def picture(self) -> Any:
         """Tasks."""

@@ -5,6 +5,7 @@ The framing is MessagePack, the fastest at hand; numbers let answers come in any
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from performance.shape import payload
 
-__all__ = ["FUNCTIONS", "add", "array_sum", "respond"]
+__all__ = ["FUNCTIONS", "add", "array_sum", "nap", "respond"]
 
 
 def add(a: int, b: int) -> int:
@@ -25,6 +26,11 @@ def add(a: int, b: int) -> int:
 def array_sum(raw: bytes) -> float:
     """The sum of an array that came as bytes."""
     return float(np.frombuffer(raw, np.float64).sum())
+
+
+def nap(seconds: float) -> None:
+    """A task that takes that long, and no processor."""
+    time.sleep(seconds)
 
 
 FUNCTIONS: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(

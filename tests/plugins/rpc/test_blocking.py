@@ -114,3 +114,16 @@ def test_a_function_that_calls_back_runs_in_a_thread(server: Server) -> None:
 def test_functions_of_a_blocking_client_are_refused(server: Server) -> None:
     with guthi.connect(join=[str(server.node.address)]) as node, pytest.raises(guthi.UsageError, match='role="peer"'):
         node.require(RPC).register(len)
+
+
+def test_every_kind_of_call_from_a_plain_thread(server: Server) -> None:
+    with guthi.connect(join=[str(server.node.address)]) as node:
+        rpc = node.require(RPC)
+        assert rpc.options(key="k", timeout=10).call("add", 1) == 2
+        assert rpc.gather("add", 1).values == [2]
+        calls = [rpc.submit("add", number) for number in range(5)]
+        assert [call.wait() for call in calls] == [1, 2, 3, 4, 5]
+        assert [call.done() for call in calls] == [True] * 5
+        assert rpc.state(calls[0]) is None
+        rpc.cast("add", 1)
+        assert rpc.reduce("add", "add", [(1, 1), (2, 2)], star=True) == 6

@@ -105,8 +105,8 @@ async def generates_slowly() -> Any:
         (plain, None, "fast", "'inline', 'thread', 'process'"),
         (waits, None, "thread", "leave run='thread' out"),
         (lambda: 1, "f", "process", "define it at the top of a module"),
-        (generates, None, None, "let it return a list"),
-        (generates_slowly, None, None, "let it return a list"),
+        (generates, None, "process", "leave run=… out"),
+        (generates_slowly, None, "thread", "leave run=… out"),
     ],
 )
 def test_what_cannot_be_called_is_refused_with_the_mend(function: Any, name: Any, run: Any, complaint: str) -> None:

@@ -100,3 +100,27 @@ async def test_what_an_asynchronous_input_raises_is_raised() -> None:
     with pytest.raises(ValueError, match="no more"):
         items.take()
     await items.close()
+
+
+async def test_an_asynchronous_input_is_read_ahead_by_what_was_taken_of_it() -> None:
+    read = 0
+
+    async def source() -> AsyncIterator[int]:
+        nonlocal read
+        for number in range(1000):
+            read = number + 1
+            yield number
+
+    items, taken = Items(source(), lambda: None), 0
+    assert items.take() is None
+    for wanted in (1, 2, 4, 8, 100):
+        while taken < wanted:
+            if (item := items.take()) is None:
+                await asyncio.sleep(0)
+            else:
+                assert item.index == item.value == taken
+                taken += 1
+        await asyncio.sleep(0.001)
+        assert read <= 2 * taken + 1
+    assert read > 100
+    await items.close()

@@ -32,8 +32,10 @@ async def test_every_node_knows_the_store_late_comers_too(network: Network, alic
     bob.register(math.factorial, run="process")
     carol = await network.rpc("carol")
     expected = [
-        FunctionInfo("add", "(left: 'int', right: 'int' = 1) -> 'int'", "The sum.", Run.THREAD, ("alice", "bob")),
-        FunctionInfo("factorial", "(n, /)", str(math.factorial.__doc__), Run.PROCESS, ("bob",)),
+        FunctionInfo(
+            "add", "(left: 'int', right: 'int' = 1) -> 'int'", "The sum.", Run.THREAD, False, ("alice", "bob")
+        ),
+        FunctionInfo("factorial", "(n, /)", str(math.factorial.__doc__), Run.PROCESS, False, ("bob",)),
     ]
     for rpc in (alice, bob, carol):
         await rpc.available("add", nodes=2, timeout=10)

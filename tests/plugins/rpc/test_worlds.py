@@ -4,46 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import AsyncExitStack
-from typing import ClassVar
 
 import pytest
 
 import guthi
-from guthi.testing import Link, World, simulated
+from guthi.testing import World, simulated
 from guthi_rpc import RPC
 
+from .working import ROUGH, start_all
+
 NAMES = ["alice", "bob", "carol", "dave"]
-QUICK = {"transport": {"keepalive": "1s", "timeout": "3s", "handshake_timeout": "2s"}, "rpc": {"threads": 2}}
-ROUGH = Link(latency_s=0.001, jitter_s=0.004, loss=0.05, duplicate=0.05, reorder=0.1)
-
-
-class WorkPlugin(guthi.Plugin):
-    """Squares numbers, which takes a while, and counts how often it did so for each."""
-
-    name = "work"
-    requires = (RPC,)
-    done: ClassVar[Counter[int]]
-
-    async def run(self, stack: AsyncExitStack) -> None:
-        self.node.require(RPC).register(self.square, name="square")
-
-    async def square(self, number: int) -> int:
-        type(self).done[number] += 1
-        await asyncio.sleep(0.2)
-        return number * number
 
 
 async def four(world: World) -> Counter[int]:
     """Start four nodes; the counter counts what they do."""
-
-    class CountedPlugin(WorkPlugin):
-        done: ClassVar[Counter[int]] = Counter()
-
-    for name in NAMES:
-        await world.start(name, plugins=["rpc", CountedPlugin], join=NAMES[: NAMES.index(name)], **QUICK)
-    await world.nodes["alice"].node.require(RPC).available("square", nodes=4, timeout=30)
-    return CountedPlugin.done
+    return await start_all(world, NAMES)
 
 
 @simulated

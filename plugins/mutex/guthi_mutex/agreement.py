@@ -12,8 +12,9 @@ Invariants
 - One view follows a view: as in Paxos, a proposer takes over the vote of the greatest ballot among its promises.
 - Promise and vote are remembered on disk before they are told. So a restarted node still votes; but it is another
   life, has forgotten its locks, and takes part in no algorithm before a view has its new life.
-- A voter accepts a view without another only when its consent to the other's lease has run out (see `leases`), unless
-  the other is the proposer, which leaves, or restarted: then its former life is over.
+- A voter accepts a view without another, or with a new life of it, only when its consent to the other's lease has run
+  out (see `leases`): the other's clients may know nothing of its end yet. Only who made a view without itself is not
+  waited for: it leaves, and had given up all before. Who is to be left out gives up its locks when it hears of it.
 - A node learns only newer views. If it is not in them, it is an outsider, holds nothing, and waits to be taken in.
 - The first view is decided by those who know of none: as many as the proposer requires.
 """
@@ -21,10 +22,11 @@ Invariants
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from guthi import NodeId
+from guthi_mutex.attempt import Attempt
 from guthi_mutex.leases import Leases
 from guthi_mutex.memory import Memory
 from guthi_mutex.messages import (
@@ -39,7 +41,7 @@ from guthi_mutex.messages import (
     Refused,
     Vote,
 )
-from guthi_mutex.view import MAX_HELD, Held, View, ViewId, Voter
+from guthi_mutex.view import View, ViewId, Voter
 
 __all__ = ["Agreement", "Remember", "Tell", "ViewLearned"]
 
@@ -69,28 +71,6 @@ class ViewLearned:
 Effect: TypeAlias = Tell | Remember | ViewLearned
 
 
-@dataclass(slots=True)
-class _Attempt:
-    """What a proposer is at."""
-
-    ballot: Ballot
-    view: View | None
-    invited: tuple[NodeId, ...]
-    required: int  # for a first view: how many have to agree
-    first_epoch: int
-    ends_at: float
-    is_leaving: bool
-    promises: dict[NodeId, Promise] = field(default_factory=dict)
-    value: View | None = None
-    accepted: set[NodeId] = field(default_factory=set)
-    propose_again_at: float | None = None
-
-    def decides(self, nodes: Iterable[NodeId]) -> bool:
-        """Whether so many suffice."""
-        nodes = set(nodes)
-        return self.view.is_quorum(nodes) if self.view is not None else len(nodes) >= self.required
-
-
 class Agreement:
     """The machine of one node; `freeze` ends granting in the present view and returns the locks that are held here."""
 
@@ -106,7 +86,7 @@ class Agreement:
         self._memory = memory
         self._candidate: View | None = memory.vote.view if memory.vote is not None else None
         self._round = 0
-        self._attempt: _Attempt | None = None
+        self._attempt: Attempt | None = None
 
     @property
     def view(self) -> View | None:
@@ -134,10 +114,9 @@ class Agreement:
         return self._memory.promised is not None
 
     @property
-    def is_voted_out(self) -> bool:
-        """Whether this node has accepted a view without itself: it may hold nothing from then on."""
-        vote = self._memory.vote
-        return vote is not None and vote.view.lives.get(self._me.id) != self._me.life
+    def is_left_out(self) -> bool:
+        """Whether a view without this node is being decided, as far as it knows: it may hold nothing from then on."""
+        return self._candidate is not None and self._candidate.lives.get(self._me.id) != self._me.life
 
     @property
     def is_blank(self) -> bool:
@@ -171,7 +150,7 @@ class Agreement:
         promised = self._memory.promised
         self._round = max(self._round, promised.round if promised is not None else 0) + 1
         ballot = Ballot(self._round, self._me.id)
-        self._attempt = _Attempt(ballot, self.view, others, required, first_epoch, now + self._patience_s, is_leaving)
+        self._attempt = Attempt(ballot, self.view, others, required, first_epoch, now + self._patience_s, is_leaving)
         prepare = Prepare(self.view, ballot)
         effects = self._on_prepare(self._me.id, prepare, now)
         return [*(Tell(id, prepare) for id in others), *effects]
@@ -185,30 +164,12 @@ class Agreement:
             return []
         return self._propose_value(attempt, now) if attempt.decides(attempt.promises) else []
 
-    def _propose_value(self, attempt: _Attempt, now: float) -> list[Effect]:
-        votes = [promise.vote for promise in attempt.promises.values() if promise.vote is not None]
-        attempt.value = max(votes, key=lambda vote: vote.ballot).view if votes else self._new_view(attempt)
+    def _propose_value(self, attempt: Attempt, now: float) -> list[Effect]:
+        attempt.value = attempt.choice
         attempt.ends_at = now + self._patience_s
         return self._send_value(attempt, attempt.value, now)
 
-    def _new_view(self, attempt: _Attempt) -> View:
-        promises = sorted(attempt.promises.items())
-        floor = max(promise.floor for _, promise in promises)
-        epoch = max(floor + 1, attempt.first_epoch if attempt.view is None else attempt.view.id.epoch + 1)
-        voters = [
-            Voter(id, promise.life, promise.policy)
-            for id, promise in promises
-            if not (attempt.is_leaving and id == self._me.id)
-        ]
-        held: dict[str, Held] = {}
-        for id, promise in promises:
-            for lock, fence in promise.held:
-                held[lock] = max(held.get(lock, Held(lock, id, fence)), Held(lock, id, fence), key=lambda e: e.fence)
-        kept = sorted(held.values())[:MAX_HELD]
-        present = {voter.id for voter in voters}
-        return View(ViewId(epoch, self._me.id), tuple(voters), tuple(each for each in kept if each.holder in present))
-
-    def _send_value(self, attempt: _Attempt, value: View, now: float) -> list[Effect]:
+    def _send_value(self, attempt: Attempt, value: View, now: float) -> list[Effect]:
         attempt.propose_again_at = None
         view_id = attempt.view.id if attempt.view is not None else BLANK
         propose = Propose(view_id, attempt.ballot, value)
@@ -314,9 +275,11 @@ class Agreement:
         promised = self._memory.promised
         if promised is not None and propose.ballot < promised:
             return self._answer(sender, Refused(propose.view_id, propose.ballot, promised, 0), now)
-        self._candidate = propose.view
+        was_left_out, self._candidate = self.is_left_out, propose.view
         self._freeze()
-        wait_s = self._wait_s(sender, propose.view, now)
+        if self.is_left_out and not was_left_out:  # what its clients were told until now is good for a lease
+            self._leases.consent(self._me.id, now)
+        wait_s = self._wait_s(propose.view, now)
         if wait_s > 0:
             effects = self._remember(replace(self._memory, promised=propose.ballot))
             refused = Refused(propose.view_id, propose.ballot, propose.ballot, int(wait_s * 1000) + 1)
@@ -329,12 +292,13 @@ class Agreement:
         """What this node tells itself takes no way round."""
         return self.receive(sender, message, now) if sender == self._me.id else [Tell(sender, message)]
 
-    def _wait_s(self, proposer: NodeId, view: View, now: float) -> float:
-        """How long leases of those whom the new view leaves out may still run."""
+    def _wait_s(self, view: View, now: float) -> float:
+        """How long leases of those lives that are not in the new view may still run."""
         if self.view is None:
             return 0.0
-        dropped = [id for id in self.view.members if id not in view.lives and id != proposer]
-        return max((self._leases.wait_s(id, now) for id in dropped), default=0.0)
+        left = view.id.maker if view.id.maker not in view.lives else None
+        ended = [id for id, life in self.view.lives.items() if view.lives.get(id) != life and id != left]
+        return max((self._leases.wait_s(id, now) for id in ended), default=0.0)
 
     # ---- learning
 

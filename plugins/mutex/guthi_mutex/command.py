@@ -11,10 +11,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
@@ -28,15 +27,13 @@ from guthi_mutex.service import MUTEX, LockInfo
 
 __all__ = ["lock", "locks"]
 
-T = TypeVar("T")
-
 NOT_HAD, LOST, CANNOT_RUN, NOT_FOUND, BY_SIGNAL = 75, 76, 126, 127, 128
 GRACE_S = 5.0
 JOIN_TIMEOUT_S = 5.0
 PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT) if sys.platform != "win32" else ()
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command
 @click.argument("name")
 @click.argument("words", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("--timeout", "timeout_s", type=DURATION, help="Give up after waiting so long; without it, never.")
@@ -72,20 +69,22 @@ def lock(
 async def _hold(
     config: guthi.Config, name: str, words: Sequence[str], timeout_s: float | None, no_wait: bool, keep_going: bool
 ) -> int:
-    async with guthi.Node(config) as node:
-        mutex = node.require(MUTEX)
+    with _Signals() as signals:
         try:
-            grant = await _or_signal(mutex.acquire(name, timeout=timeout_s, wait_for_majority=not no_wait))
-        except (guthi.DeadlineExceeded, NoQuorum) as error:
+            async with guthi.Node(config) as node:
+                mutex = node.require(MUTEX)
+                grant = await mutex.acquire(name, timeout=timeout_s, wait_for_majority=not no_wait)
+                code = await _run(words, grant, signals, keep_going)
+                await mutex.release(grant)
+                return code
+        except (guthi.JoinFailed, guthi.DeadlineExceeded, NoQuorum) as error:
             return _say(str(error), NOT_HAD)
-        except _Signalled as signalled:
-            return BY_SIGNAL + signalled.number
-        code = await _run(words, grant, keep_going)
-        try:
-            await mutex.release(grant)
         except LockLost as error:
             return _say(str(error), LOST)
-        return code
+        except asyncio.CancelledError:
+            if signals.number is None:
+                raise
+            return BY_SIGNAL + signals.number
 
 
 def _say(message: str, code: int) -> int:
@@ -93,64 +92,48 @@ def _say(message: str, code: int) -> int:
     return code
 
 
-class _Signalled(Exception):
-    """A signal came before the command ran."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-async def _or_signal(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for something, or for the signal that ends the wait."""
-    task = asyncio.create_task(work)
-    numbers: list[int] = []
-
-    def end(number: int) -> None:
-        numbers.append(number)
-        task.cancel()
-
-    with _Signals(end):
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if numbers:
-                raise _Signalled(numbers[0]) from None
-            raise
-
-
 class _Signals:
-    """Gives this process's signals to a function, for a while."""
+    """Lets signals end this task while it waits for the lock, and passes them on to the command from then on."""
 
-    def __init__(self, take: Callable[[int], None]) -> None:
-        self._take = take
+    def __init__(self) -> None:
+        self.number: int | None = None
+        """The signal that ended the wait."""
+        self.process: asyncio.subprocess.Process | None = None
+        self._task = asyncio.current_task()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _Signals:
         for number in PASSED_ON:
             asyncio.get_running_loop().add_signal_handler(number, self._take, number)
+        return self
 
     def __exit__(self, *_: object) -> None:
         for number in PASSED_ON:
             asyncio.get_running_loop().remove_signal_handler(number)
 
+    def _take(self, number: int) -> None:
+        if self.process is not None:
+            _pass_on(self.process, number)
+        elif self.number is None and self._task is not None:
+            self.number = number
+            self._task.cancel()
 
-async def _run(words: Sequence[str], grant: Grant, keep_going: bool) -> int:
+
+async def _run(words: Sequence[str], grant: Grant, signals: _Signals, keep_going: bool) -> int:
     """Run the command to its end, and end it if the lock is lost."""
     environment = {**os.environ, "GUTHI_LOCK": grant.lock, "GUTHI_FENCE": str(grant.fence)}
     try:
-        process = await asyncio.create_subprocess_exec(*words, env=environment)
+        process = signals.process = await asyncio.create_subprocess_exec(*words, env=environment)
     except FileNotFoundError:
         return _say(f"{words[0]}: command not found", NOT_FOUND)
     except OSError as error:
         return _say(f"{words[0]}: {error.strerror}", CANNOT_RUN)
-    with _Signals(lambda number: _pass_on(process, number)):
-        lost = asyncio.create_task(grant.lost.wait())
-        ended = asyncio.create_task(process.wait())
-        await asyncio.wait([lost, ended], return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done() and not keep_going:
-            await _end(process, ended)
-        code = await ended
-        lost.cancel()
+    lost = asyncio.create_task(grant.lost.wait())
+    ended = asyncio.create_task(process.wait())
+    await asyncio.wait([lost, ended], return_when=asyncio.FIRST_COMPLETED)
+    if not ended.done() and not keep_going:
+        await _end(process, ended)
+    code = await ended
+    lost.cancel()
     return code if code >= 0 else BY_SIGNAL - code
 
 

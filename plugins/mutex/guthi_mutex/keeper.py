@@ -16,10 +16,12 @@ from guthi_mutex.agreement import Remember, Tell, ViewLearned
 from guthi_mutex.algorithm import Algorithm
 from guthi_mutex.errors import AlgorithmConflict, NoQuorum
 from guthi_mutex.grant import Grant
-from guthi_mutex.locks import Disagreement, LockGranted, LockReport, TicketLost, TicketRefused
 from guthi_mutex.messages import Installed, decode, encode
 from guthi_mutex.notebook import Notebook
-from guthi_mutex.participant import Effect, Participant, Settings
+from guthi_mutex.occasion import Settings
+from guthi_mutex.participant import Effect, Participant
+from guthi_mutex.tickets import Disagreement, LockGranted, LockReport, TicketLost, TicketRefused
+from guthi_mutex.view import MAX_EPOCH
 
 if TYPE_CHECKING:
     from guthi import Member, Node
@@ -28,6 +30,7 @@ __all__ = ["Keeper", "votes"]
 
 TOPIC = "mutex.view"
 FIRST_SECOND = 1_767_225_600  # 2026-01-01: epochs count from there, so that fences stay below 2**63 until 2094
+LAST_FIRST_EPOCH = MAX_EPOCH - (1 << 24)  # for a clock that is beyond that: some are left for the views that follow
 
 log = logging.getLogger("guthi_mutex.keeper")
 
@@ -41,7 +44,7 @@ class Keeper:
     """The locks of a node that votes."""
 
     def __init__(self, node: Node, settings: Settings, algorithms: Mapping[str, type[Algorithm]]) -> None:
-        self._node, self.lease_s, self._patience_s = node, settings.lease_s, settings.patience_s
+        self._node, self._patience_s = node, settings.patience_s
         self._loop = asyncio.get_running_loop()
         self._notebook = Notebook(node.config.node.data_dir, node.codec)
         self._participant = Participant(
@@ -50,7 +53,7 @@ class Keeper:
             settings,
             algorithms,
             Random(node.host.entropy(16)),
-            lambda: max(int(node.host.wall_time_s()) - FIRST_SECOND, 1),
+            lambda: min(max(int(node.host.wall_time_s()) - FIRST_SECOND, 1), LAST_FIRST_EPOCH),
             self._loop.time(),
         )
         self._tickets = count(1)
@@ -100,6 +103,11 @@ class Keeper:
     def valid_until(self) -> float:
         """Until when this node may hold locks, in loop time."""
         return self._participant.leases.valid_until
+
+    @property
+    def lease_s(self) -> float:
+        """The lease of the present view."""
+        return self._participant.leases.lease_s
 
     @property
     def has_quorum(self) -> bool:
@@ -208,9 +216,10 @@ class Keeper:
     async def leave(self) -> None:
         """Give up all locks, fail all waiters, and leave the view if a majority agrees in time."""
         self._is_closed = True
-        for waiting in self._waiting.values():
+        for ticket, waiting in list(self._waiting.items()):
             if not waiting.done():
                 waiting.set_exception(NodeClosed("the node was closed before the lock was granted"))
+                self._release(ticket)
         self._perform(self._participant.leave(self._loop.time()))
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience_s):

@@ -26,10 +26,12 @@ LINGER_LEASES = 2  # for so long it is renewed after the last use: who used a lo
 
 
 class Leases:
-    """The machine; `lease_s` must be the same on all nodes. Times are loop time in seconds."""
+    """The machine of a node whose own lease is `lease_s`: so long it consents. Times are loop time in seconds."""
 
     def __init__(self, me: NodeId, lease_s: float, now: float) -> None:
-        self._me, self.lease_s = me, lease_s
+        self._me, self._own_s = me, lease_s
+        self.lease_s = lease_s
+        """How long a consent lasts in the present view: the shortest lease of its voters."""
         self._view: View | None = None
         self._heard: dict[NodeId, float] = {}  # when we asked for what was consented last
         self._asked: dict[NodeId, float] = {}  # since when we have asked a voter that has not consented since
@@ -47,6 +49,7 @@ class Leases:
         """
         members = view.members if view is not None else ()
         self._view = view
+        self.lease_s = min(self._own_s, view.lease_s) if view is not None else self._own_s
         self._heard = {id: max(self._heard.get(id, -inf), promised_at) for id in members}
         self._asked = {}
         self._consented.update(dict.fromkeys(members, now))
@@ -106,8 +109,8 @@ class Leases:
 
     def silent(self, now: float) -> list[NodeId]:
         """Who has been asked for longer than anybody's lease lasts, and has not consented."""
-        limit = now - DRIFT * self.lease_s
-        is_asking = now - self._sent_at < self.lease_s
+        limit = now - DRIFT * self._own_s
+        is_asking = now - self._sent_at < self._own_s
         return [id for id, at in sorted(self._asked.items()) if is_asking and at < limit]
 
     # ---- as a voter
@@ -120,7 +123,5 @@ class Leases:
 
     def wait_s(self, user: NodeId, now: float) -> float:
         """How long a user may not be dropped yet."""
-        if user == self._me:
-            return 0.0  # it gives up its locks by the same deed
         consented_at = max(self._consented.get(user, -inf), self._started_at)
-        return max(consented_at + DRIFT * self.lease_s - now, 0.0)
+        return max(consented_at + DRIFT * self._own_s - now, 0.0)

@@ -6,7 +6,8 @@ A caller is a ticket. The tickets of one lock queue up here, and the first one i
 |---------|-----------------------------------------------------|----------------------------------------------------|
 | IDLE    | nobody here wants it, or no view grants anything    | a ticket, or a view: asks                          |
 | ASKED   | the algorithm has been asked                        | granted; the last ticket is withdrawn              |
-| GRANTED | it has granted, but this node's lease has run out   | the lease; the last ticket is withdrawn            |
+| GRANTED | it has granted, but this node's lease has run out,  | the lease; the last ticket is withdrawn            |
+|         | or the counter is none that a fence has room for    | a view: asks                                       |
 | HELD    | a ticket holds it                                   | released, or lost: when the lease ends or the view |
 
 A new view begins all algorithms anew. What is held in it according to its list goes on being held, under its old fence;
@@ -21,77 +22,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any
 
 from guthi import NodeId
 from guthi_mutex.algorithm import Algorithm, Granted
 from guthi_mutex.algorithm import Effect as AlgorithmEffect
 from guthi_mutex.leases import Leases
+from guthi_mutex.tickets import Disagreement, Effect, LockGranted, LockReport, Spoke, TicketLost, TicketRefused
 from guthi_mutex.view import FENCE_BITS, Policy, View
 
-__all__ = ["Disagreement", "LockGranted", "LockReport", "Locks", "Spoke", "TicketLost", "TicketRefused"]
+__all__ = ["Locks"]
 
 MAX_LOCKS = 65_536
 MAX_COUNTER = 1 << (FENCE_BITS - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Spoke:
-    """An algorithm wants another member told."""
-
-    to: NodeId
-    lock: str
-    body: Any
-
-
-@dataclass(frozen=True, slots=True)
-class LockGranted:
-    """A ticket holds its lock."""
-
-    ticket: int
-    lock: str
-    fence: int
-
-
-@dataclass(frozen=True, slots=True)
-class TicketLost:
-    """A ticket holds its lock no more, without having released it."""
-
-    ticket: int
-    lock: str
-    fence: int
-
-
-@dataclass(frozen=True, slots=True)
-class Disagreement:
-    """Two voters of a view use different algorithms for a lock."""
-
-    nodes: tuple[NodeId, NodeId]
-    algorithms: tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class TicketRefused:
-    """A ticket cannot be served: because of a disagreement, or without one because no quorum is reached."""
-
-    ticket: int
-    lock: str
-    disagreement: Disagreement | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LockReport:
-    """What one node knows of a lock that it holds or waits for; `fence` is None where it does not hold it."""
-
-    lock: str
-    ticket: int  # that of the holder, where it is here
-    fence: int | None
-    age_s: float
-    waiting: int
-    queue: tuple[NodeId, ...]
-
-
-Effect: TypeAlias = Spoke | LockGranted | TicketLost | TicketRefused
 
 
 class _Phase(Enum):
@@ -187,7 +130,7 @@ class Locks:
         for effect in effects:
             if isinstance(effect, Granted):
                 lock.phase, lock.counter = _Phase.GRANTED, effect.counter
-                self.is_full |= effect.counter >= MAX_COUNTER
+                self.is_full |= not 0 < effect.counter < MAX_COUNTER
                 performed += self._hand_over(lock, now)
             else:
                 performed.append(Spoke(effect.to, lock.name, effect.message))
@@ -195,7 +138,7 @@ class Locks:
 
     def _hand_over(self, lock: _Lock, now: float) -> list[Effect]:
         assert self._view is not None and lock.phase is _Phase.GRANTED and lock.waiting
-        if self._leases.valid_until <= now:
+        if self._leases.valid_until <= now or not 0 < lock.counter < 1 << FENCE_BITS:  # a new view begins anew
             self._granted[lock.name] = lock
             return []
         lock.phase = _Phase.HELD

@@ -6,6 +6,7 @@ Without a `data_dir` a restarted node has another id. Then it is another node, w
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,3 +56,15 @@ class Notebook:
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, self._path)
+        _sync_folder(self._path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """That a file has another name is on the disk when its folder is; Windows has no such call."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,31 +1,24 @@
 """Decides what one node does in the locks of its network: it joins locks, leases, channels and the agreement on views.
 
 The machine is told who else there is, what others say, and what callers want; it returns what is to be sent, written
-down and told to callers. Besides what its parts do, it decides when another view is due:
-
-- the first one, when somebody here wants a lock: once all that are there have said that they know of none;
-- a next one, when a voter has failed, left or been silent for a lease, when somebody is there who is not in it, when
-  this node has restarted, when a view that was being decided is not, when a table of the view is full.
-
-Any voter proposes; they wait for one another by rank, so that mostly the first one does.
+down and told to callers. When another view is due, `occasion` decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from math import inf
 from random import Random
 from typing import TypeAlias
 
-from guthi import MemberState, NodeId
+from guthi import MalformedMessage, MemberState, NodeId
 from guthi_mutex.agreement import Agreement, Remember, Tell, ViewLearned
 from guthi_mutex.agreement import Effect as AgreementEffect
 from guthi_mutex.algorithm import Algorithm
 from guthi_mutex.channels import Channels
 from guthi_mutex.leases import Leases
-from guthi_mutex.locks import Effect as LocksEffect
-from guthi_mutex.locks import LockGranted, LockReport, Locks, Spoke, TicketLost, TicketRefused
+from guthi_mutex.locks import Locks
 from guthi_mutex.memory import Memory
 from guthi_mutex.messages import (
     Carried,
@@ -39,30 +32,16 @@ from guthi_mutex.messages import (
     Renew,
     Renewed,
 )
-from guthi_mutex.surroundings import Surroundings
-from guthi_mutex.view import Policy, View, Voter
+from guthi_mutex.occasion import Occasion, Settings
+from guthi_mutex.tickets import Effect as TicketEffect
+from guthi_mutex.tickets import LockGranted, LockReport, Spoke, TicketLost, TicketRefused
+from guthi_mutex.view import View, Voter
 
-__all__ = ["Effect", "Participant", "Settings"]
+__all__ = ["Effect", "Participant"]
 
 MAX_EARLY = 4096
-RANK_S = 0.05
-LONGEST_RANK_S = 1.0
 
 Effect: TypeAlias = Remember | Tell | ViewLearned | LockGranted | TicketLost | TicketRefused
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """`quorum` is how many nodes a first view needs; 0: more than half of those that are known."""
-
-    policy: Policy
-    lease_s: float
-    quorum: int = 0
-
-    @property
-    def patience_s(self) -> float:
-        """How long an answer is waited for."""
-        return self.lease_s / 2
 
 
 class Participant:
@@ -78,7 +57,7 @@ class Participant:
         first_epoch: Callable[[], int],
         now: float,
     ) -> None:
-        self._me, self._settings, self._rng, self._first_epoch = me, settings, rng, first_epoch
+        self._settings, self._first_epoch = settings, first_epoch
         self._life = memory.life
         self._look_s = settings.lease_s / 4
         self.leases = Leases(me, settings.lease_s, now)
@@ -86,16 +65,14 @@ class Participant:
         voter = Voter(me, memory.life, settings.policy)
         self.agreement = Agreement(voter, memory, self.leases, self.locks.freeze, settings.patience_s)
         self._channels: Channels | None = None
-        self._surroundings = Surroundings(me)
+        self._occasion = Occasion(me, settings, self.agreement, self.leases, self.locks, rng)
         self._early: list[tuple[NodeId, Carried]] = []
         self._impatient: set[int] = set()
-        self._wanted_at: float | None = None  # since when a first view is wanted
         self._unleased_at: float | None = None  # since when locks are wanted without a lease
         self._change_at: float | None = None
         self._look_at: float | None = None
         self._frozen_at: float | None = None  # when this node first promised for the view that follows
         self._was_member = False  # in the view that is being left behind
-        self._has_joined = self._is_leaving = False
         self.has_left = False
 
     # ---- callers
@@ -121,12 +98,12 @@ class Participant:
 
     def peers(self, peers: Mapping[NodeId, MemberState], now: float) -> list[Effect]:
         """All other nodes that could vote, as this one sees them."""
-        self._surroundings.see(peers)
+        self._occasion.surroundings.see(peers)
         return self._go_on(now, looks=True)
 
     def joined(self, now: float) -> list[Effect]:
         """This node knows its network; before, it must not take those few that it knows for all there are."""
-        self._has_joined = True
+        self._occasion.has_joined = True
         return self._go_on(now, looks=True)
 
     def receive(self, sender: NodeId, message: Message, now: float) -> list[Effect]:
@@ -146,7 +123,7 @@ class Participant:
                 return self._on_renewed(sender, message, now)
             case Presence():
                 return [*self._on_presence(sender, message), *self._go_on(now, looks=True)]
-        if self._is_leaving and isinstance(message, Prepare) and not self.agreement.is_member:
+        if self._occasion.is_leaving and isinstance(message, Prepare) and not self.agreement.is_member:
             return []
         effects = self._agreed(self.agreement.receive(sender, message, now), now)
         if isinstance(message, Prepare | Propose):
@@ -196,7 +173,7 @@ class Participant:
         return Presence(self._life, self._settings.policy, agreement.view_id, agreement.is_blank, asks)
 
     def _on_presence(self, sender: NodeId, presence: Presence) -> list[Effect]:
-        self._surroundings.heard(sender, presence)
+        self._occasion.surroundings.heard(sender, presence)
         effects: list[Effect] = []
         if presence.asks or presence.view_id > self.agreement.view_id:
             effects.append(Tell(sender, self._presence(asks=False)))
@@ -206,7 +183,7 @@ class Participant:
 
     # ---- effects of the parts
 
-    def _from_locks(self, effects: Iterable[LocksEffect], now: float) -> list[Effect]:
+    def _from_locks(self, effects: Iterable[TicketEffect], now: float) -> list[Effect]:
         done: list[Effect] = []
         for effect in effects:
             if isinstance(effect, Spoke):
@@ -224,15 +201,15 @@ class Participant:
                 self._frozen_at = now
             if isinstance(effect, ViewLearned):
                 done += self._view_learned(effect.view, now)
-        if self.agreement.is_voted_out and self.locks.held_count:
+        if self.agreement.is_left_out and self.locks.held_count:
             done += self._from_locks(self.locks.lose(now), now)
         return done
 
     def _view_learned(self, view: View, now: float) -> list[Effect]:
         self._change_at = self._look_at = None
-        self._surroundings.ask_again()
+        self._occasion.surroundings.ask_again()
         is_member = self.agreement.is_member
-        if self._is_leaving and not is_member:
+        if self._occasion.is_leaving and not is_member:
             self.has_left = True
         promised_at = self._frozen_at if self._was_member and self._frozen_at is not None else -inf
         self._was_member, self._frozen_at = is_member, None
@@ -241,7 +218,8 @@ class Participant:
         effects = self._from_locks(self.locks.install(view if is_member else None, now), now)
         early, self._early = self._early, []
         for sender, carried in early:
-            effects += self._on_carried(sender, carried, now)
+            with suppress(MalformedMessage):  # what is bad of it must not hide the view
+                effects += self._on_carried(sender, carried, now)
         return effects
 
     # ---- time
@@ -292,7 +270,7 @@ class Participant:
 
     def _look(self, now: float) -> list[Effect]:
         """See who is there, who is not, and whether callers that are impatient have to be refused."""
-        effects = self._ask_strangers(now)
+        effects: list[Effect] = [Tell(id, self._presence(asks=True)) for id in self._occasion.to_be_asked(now)]
         self._note_quorum(now)
         if not self.has_quorum(now):
             for ticket in sorted(self._impatient):
@@ -302,9 +280,9 @@ class Participant:
         if not is_due:
             self._change_at = None
         elif self._change_at is None and not self.agreement.is_proposing:
-            self._change_at = now + self._stagger_s()
+            self._change_at = now + self._occasion.stagger_s()
         is_undecided = self.agreement.is_frozen and not self.agreement.is_blank
-        needs_looks = is_due or self.locks.is_in_use or is_undecided or self._strangers()
+        needs_looks = is_due or self.locks.is_in_use or is_undecided or self._occasion.strangers()
         self._look_at = now + self._look_s if needs_looks else None
         return effects
 
@@ -316,58 +294,8 @@ class Participant:
 
     # ---- another view
 
-    def _strangers(self) -> list[NodeId]:
-        """Whom to ask who it is: if a first view is wanted all, later those that are new, by a few of the voters."""
-        newest = self.agreement.newest
-        should_ask = self._is_first_wanted() if newest is None else self._surroundings.is_asker(newest)
-        return self._surroundings.strangers(newest) if should_ask else []
-
-    def _is_first_wanted(self) -> bool:
-        return self._has_joined and self.locks.is_in_use
-
-    def _ask_strangers(self, now: float) -> list[Effect]:
-        if self._wanted_at is None and self.agreement.is_blank and self._is_first_wanted():
-            self._wanted_at = now
-        asked = self._surroundings.to_be_asked(self._strangers(), now, self._look_s)
-        return [Tell(id, self._presence(asks=True)) for id in asked]
-
     def _invited(self, now: float) -> list[NodeId] | None:
-        """Who should be in the next view; None where none is due or can be."""
-        view = self.agreement.view
-        if self._is_leaving:
-            return [id for id in view.members if self._surroundings.is_there(id)] if view is not None else None
-        if view is None and not self.agreement.is_blank:
-            return None
-        return self._invited_to_first(now) if view is None else self._invited_to_next(view, now)
-
-    def _invited_to_first(self, now: float) -> list[NodeId] | None:
-        if self._wanted_at is None or not self._is_first_wanted():
-            return None
-        if self._strangers() and now < self._wanted_at + self._settings.patience_s:
-            return None
-        blank = self._surroundings.blank()
-        return blank if len(blank) + 1 >= self._required() else None
-
-    def _required(self) -> int:
-        return self._settings.quorum or self._surroundings.majority
-
-    def _invited_to_next(self, view: View, now: float) -> list[NodeId] | None:
-        gone, joining = self._surroundings.gone(view), self._surroundings.joining(view)
-        silent = set(self.leases.silent(now))
-        invited = (set(view.members) - gone - silent) | joining
-        is_broken = self._channels is not None and self._channels.is_broken
-        is_stuck = self.agreement.is_frozen or not self.agreement.is_member or self.locks.is_full or is_broken
-        if not view.is_quorum(invited | {self._me}):
-            invited |= silent  # one more try, if the view can grant nothing anyway
-            return sorted(invited) if is_stuck and view.is_quorum(invited | {self._me}) else None
-        return sorted(invited) if gone or silent or joining or is_stuck else None
-
-    def _stagger_s(self) -> float:
-        if self.agreement.is_frozen:
-            return self._settings.patience_s * self._rng.uniform(1.5, 3)
-        if self.agreement.is_blank:  # only those propose who want a lock
-            return self._rng.uniform(0, RANK_S)
-        return min(self._surroundings.rank * RANK_S, LONGEST_RANK_S) + self._rng.uniform(0, RANK_S / 2)
+        return self._occasion.invited(now, is_broken=self._channels is not None and self._channels.is_broken)
 
     def _propose(self, now: float) -> list[Effect]:
         self._change_at = None
@@ -377,9 +305,9 @@ class Participant:
         effects = self.agreement.propose(
             invited,
             now,
-            required=self._required(),
+            required=self._occasion.required,
             first_epoch=self._first_epoch(),
-            is_leaving=self._is_leaving,
+            is_leaving=self._occasion.is_leaving,
         )
         return self._agreed(effects, now)
 
@@ -388,13 +316,13 @@ class Participant:
         if self.agreement.is_frozen:
             refused = [each.message for each in effects if isinstance(each, Tell) and isinstance(each.message, Refused)]
             wait_s = max((message.wait_ms / 1000 for message in refused), default=0.0)
-            self._change_at = now + wait_s + self._stagger_s()
+            self._change_at = now + wait_s + self._occasion.stagger_s()
 
     # ---- the end
 
     def leave(self, now: float) -> list[Effect]:
         """Give up all locks and ask for a view without this node; `has_left` says when that has come about."""
-        self._is_leaving = True
+        self._occasion.is_leaving = True
         effects = self._from_locks(self.locks.lose(now), now)
         self.has_left = not self.agreement.is_member or not self._invited(now)
         return effects if self.has_left else [*effects, *self._propose(now)]

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import guthi
 from guthi_mutex.algorithm import Algorithm
-from guthi_mutex.clients import ClientLocks, Counter
+from guthi_mutex.clients import ClientLocks
+from guthi_mutex.counter import Counter
 from guthi_mutex.errors import AlgorithmConflict, LockLost, LockNotHeld, NoQuorum, StaleFence
 from guthi_mutex.fences import Fence
 from guthi_mutex.hooks import MutexHooks
 from guthi_mutex.keeper import Keeper
 from guthi_mutex.maekawa import Maekawa
 from guthi_mutex.naimi_trehel import NaimiTrehel
-from guthi_mutex.participant import Settings
+from guthi_mutex.occasion import Settings
 from guthi_mutex.raymond import Raymond
 from guthi_mutex.ricart_agrawala import RicartAgrawala
 from guthi_mutex.service import MUTEX, Mutex
@@ -53,8 +54,8 @@ class MutexConfig:
 
     @property
     def policy(self) -> Policy:
-        """The choice of algorithms, as it is told to others."""
-        return Policy(self.algorithm, tuple(sorted(self.locks.items())))
+        """What others are told of it."""
+        return Policy(self.algorithm, tuple(sorted(self.locks.items())), self.lease)
 
 
 class MutexPlugin(guthi.Plugin):
@@ -76,14 +77,16 @@ class MutexPlugin(guthi.Plugin):
         self.node.codec.register(Fence, "mutex.Fence")
         algorithms = self._algorithms()
         if self.node.me.role is guthi.Role.CLIENT:
-            client = ClientLocks(self.node, self.config.lease)
+            client = ClientLocks(self.node)
             stack.push_async_callback(client.leave)
             self.node.provide(MUTEX, Mutex(self.node, client, None))
             return
         settings = Settings(self.config.policy, self.config.lease, self.config.quorum)
         keeper = self._keeper = Keeper(self.node, settings, algorithms)
         stack.push_async_callback(keeper.leave)
-        self.node.provide(MUTEX, Mutex(self.node, keeper, Counter(self.node, keeper)))
+        counter = Counter(self.node, keeper)
+        stack.push_async_callback(counter.leave)
+        self.node.provide(MUTEX, Mutex(self.node, keeper, counter))
 
     def _algorithms(self) -> Mapping[str, type[Algorithm]]:
         brought: list[Iterable[type[Algorithm]]] = self.node.hooks.gather("mutex_algorithms")

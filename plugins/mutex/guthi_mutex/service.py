@@ -204,7 +204,7 @@ class Lock(AbstractAsyncContextManager[Grant]):
 
 def _check(name: str) -> None:
     if not is_name(name):
-        raise UsageError(f"the name of a lock is a text of 1 to {MAX_NAME_BYTES} bytes, not {name!r}")
+        raise UsageError(f"the name of a lock is a text of 1 to {MAX_NAME_BYTES} bytes in UTF-8, not {name!r}")
 
 
 def _merged(node: Node, told: dict[NodeId, list[list[Any]]]) -> list[LockInfo]:

@@ -11,12 +11,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
 from guthi import MalformedMessage, NodeId
 
 __all__ = [
     "FENCE_BITS",
+    "MAX_EPOCH",
     "MAX_HELD",
     "MAX_NAME_BYTES",
     "MAX_VOTERS",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 FENCE_BITS = 32
+MAX_EPOCH = (1 << 31) - 1
 MAX_VOTERS = 4096
 MAX_HELD = 65_536
 MAX_NAME_BYTES = 255
@@ -38,10 +41,11 @@ MAX_POLICY_LOCKS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which algorithm a node is configured to use: `default`, but for the locks that have their own."""
+    """How a node is configured: which algorithm it uses, `default` but for the locks that have their own; its lease."""
 
     default: str
     own: tuple[tuple[str, str], ...] = ()
+    lease_s: float = inf
 
     def algorithm(self, lock: str) -> str:
         """The name of the algorithm for a lock."""
@@ -49,7 +53,7 @@ class Policy:
 
     def to_wire(self) -> list[Any]:
         """What `read_policy` reads."""
-        return [self.default, [list(pair) for pair in self.own]]
+        return [self.default, [list(pair) for pair in self.own], self.lease_s]
 
 
 class Voter(NamedTuple):
@@ -109,6 +113,11 @@ class View:
             first.setdefault(voter.policy, voter.id)
         return tuple(first.items())
 
+    @cached_property
+    def lease_s(self) -> float:
+        """The shortest lease of its voters: nobody may hold for longer without asking, as that one waits no longer."""
+        return min(voter.policy.lease_s for voter in self.voters)
+
     def is_quorum(self, nodes: Collection[NodeId]) -> bool:
         """Whether these voters decide for all."""
         count = sum(id in nodes for id in self.members)
@@ -149,22 +158,29 @@ def _is_ascending(values: Iterable[Any]) -> bool:
 def read_view_id(wire: object) -> ViewId:
     """Raises MalformedMessage."""
     match wire:
-        case [int(epoch), bytes(maker)] if 0 <= epoch < 1 << 31 and len(maker) == NodeId.SIZE:
+        case [int(epoch), bytes(maker)] if 0 <= epoch <= MAX_EPOCH and len(maker) == NodeId.SIZE:
             return ViewId(epoch, NodeId(maker))
     raise MalformedMessage("the id of a view is its epoch and its maker")
 
 
 def is_name(value: object) -> bool:
     """Whether it can be the name of a lock."""
-    return isinstance(value, str) and 0 < len(value.encode("utf-8", "replace")) <= MAX_NAME_BYTES
+    if not isinstance(value, str):
+        return False
+    try:
+        return 0 < len(value.encode()) <= MAX_NAME_BYTES
+    except UnicodeEncodeError:  # half of a surrogate pair, as the command line makes of bytes that are no UTF-8
+        return False
 
 
 def read_policy(wire: object) -> Policy:
     """Raises MalformedMessage."""
     match wire:
-        case [str(default), list(own)] if is_name(default) and len(own) <= MAX_POLICY_LOCKS:
-            return Policy(default, tuple(_read_own(each) for each in own))
-    raise MalformedMessage("a policy is an algorithm, and locks with others")
+        case [str(default), list(own), float(lease_s)] if (
+            is_name(default) and len(own) <= MAX_POLICY_LOCKS and lease_s > 0
+        ):
+            return Policy(default, tuple(_read_own(each) for each in own), lease_s)
+    raise MalformedMessage("a policy is an algorithm, locks with others, and a lease")
 
 
 def _read_own(wire: object) -> tuple[str, str]:

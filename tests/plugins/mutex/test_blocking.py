@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import guthi
-from guthi_mutex import MUTEX, NoQuorum
+from guthi_mutex import MUTEX, NoQuorum, command
 
 GUTHI = [sys.executable, "-m", "guthi"]
 PATIENCE_S = 30.0
@@ -31,8 +32,8 @@ def server() -> Iterator[guthi.BlockingNode]:
 
 def lock(server: guthi.BlockingNode, *words: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """Start `guthi lock render`."""
-    command = [*GUTHI, "lock", "--join", str(server.address), *options, "render", "--", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    call = [*GUTHI, "lock", "--join", str(server.address), *options, "render", "--", *words]
+    return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -94,9 +95,23 @@ def test_a_lock_that_is_not_to_be_had(server: guthi.BlockingNode) -> None:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize(("command", "code"), [("no-such-command", 127), ("/", 126)])
-def test_a_command_that_cannot_be_run(server: guthi.BlockingNode, command: str, code: int) -> None:
-    assert ended(lock(server, command))[0] == code
+@pytest.mark.parametrize(("word", "code"), [("no-such-command", 127), ("/", 126)])
+def test_a_command_that_cannot_be_run(server: guthi.BlockingNode, word: str, code: int) -> None:
+    assert ended(lock(server, word))[0] == code
+
+
+def test_no_network_is_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "JOIN_TIMEOUT_S", 0.2)
+    done = CliRunner().invoke(command.lock, ["--join", "127.0.0.1:1", "render", "--", "true"])
+    assert done.exit_code == 75
+    assert "no answer from 127.0.0.1:1" in done.output
+
+
+@pytest.mark.parametrize("words", [["--tiemout", "5s", "render", "--", "true"], ["render", "ls", "-l"]])
+def test_an_option_that_there_is_not_is_no_word_of_the_command(words: list[str]) -> None:
+    done = CliRunner().invoke(command.lock, words)
+    assert done.exit_code == 2
+    assert "No such option" in done.output
 
 
 @pytest.mark.system
@@ -128,7 +143,7 @@ def test_a_signal_ends_the_wait(server: guthi.BlockingNode) -> None:
 @pytest.mark.parametrize(("options", "runs_on"), [((), False), (("--keep-going",), True)])
 def test_a_command_whose_lock_is_lost(tmp_path: Path, options: tuple[str, ...], runs_on: bool) -> None:
     file = tmp_path / "done"
-    script = f"import time; print('on', flush=True); time.sleep(8); open({str(file)!r}, 'w').close()"
+    script = f"import time; print('on', flush=True); time.sleep(2); open({str(file)!r}, 'w').close()"
     with guthi.connect(plugins=["mutex"], name="server", role="peer") as server:
         process = lock(server, sys.executable, "-c", script, options=options)
         assert process.stdout is not None and process.stdout.readline() == "on\n"

@@ -54,7 +54,7 @@ def test_too_much_is_told() -> None:
     assert alice.is_broken
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", range(30))
 def test_all_arrive_once_and_in_order(seed: int) -> None:
     random = Random(seed)
     ends = {ALICE: Channels(a_view().id), BOB: Channels(a_view().id)}

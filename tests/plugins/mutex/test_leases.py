@@ -9,6 +9,7 @@ import pytest
 from tests.plugins.mutex.test_view import a_view, node
 
 from guthi_mutex.leases import DRIFT, Leases
+from guthi_mutex.view import Policy, View, ViewId, Voter
 
 LEASE_S = 3.0
 
@@ -113,6 +114,21 @@ def test_to_come_into_a_view_is_to_consent() -> None:
     assert holder.valid_until == 199.9 + LEASE_S
     holder.install(a_view(3, epoch=9), 202.0)
     assert holder.valid_until == 199.9 + LEASE_S  # of those who stay, older consents stand
+
+
+def test_the_shortest_lease_of_a_view_is_everybodys() -> None:
+    """Who is configured to wait for less would else drop a holder that still believes in its own lease."""
+    hasty = Voter(node(0), 0, Policy("suzuki-kasami", lease_s=LEASE_S / 3))
+    patient = Voter(node(1), 0, Policy("suzuki-kasami", lease_s=LEASE_S))
+    voter, holder = Leases(node(0), LEASE_S / 3, 0.0), leases(1)
+    view = View(ViewId(8, node(0)), (hasty, patient))
+    for each in (holder, voter):
+        each.install(view, 200.0)
+    voter.consent(node(1), 201.0)
+    holder.consented(node(0), 201.0, 201.0)
+    assert holder.valid_until == 201.0 + LEASE_S / 3 < 201.0 + voter.wait_s(node(1), 201.0)
+    holder.install(a_view(3, epoch=9), 202.0)
+    assert holder.lease_s == LEASE_S
 
 
 def test_a_consent_is_kept_while_its_voter_is_outside() -> None:

@@ -8,8 +8,9 @@ import pytest
 from tests.plugins.mutex.test_view import node
 
 from guthi_mutex.leases import Leases
-from guthi_mutex.locks import Disagreement, LockGranted, Locks, Spoke, TicketLost, TicketRefused
+from guthi_mutex.locks import Locks
 from guthi_mutex.suzuki_kasami import SuzukiKasami
+from guthi_mutex.tickets import Disagreement, LockGranted, Spoke, TicketLost, TicketRefused
 from guthi_mutex.view import FENCE_BITS, Held, Policy, View, ViewId, Voter
 
 POLICY = Policy("suzuki-kasami")
@@ -120,6 +121,26 @@ def test_a_lease_that_has_run_out_loses_all_and_others_are_served() -> None:
     assert lost == TicketLost(1, "render", fence(1))
     assert passed_on == Spoke(node(1), "render", [1, 1, [1, 0], []])
     assert bench.locks.held_count == 0
+
+
+@pytest.mark.parametrize("counter", [1 << FENCE_BITS, (1 << FENCE_BITS) - 1, -7])
+def test_a_counter_that_a_fence_has_no_room_for_is_not_granted_before_a_new_view(counter: int) -> None:
+    bench = Bench(1)
+    bench.locks.acquire(1, "render", NOW)
+    assert bench.locks.receive(node(0), "render", [1, counter, [0, 0], []], NOW) == []
+    assert bench.locks.is_full and bench.locks.leased(NOW) == []
+    assert bench.locks.freeze() == []
+    later = a_view(8)
+    bench.leases.install(later, NOW, promised_at=NOW - 1)
+    assert bench.locks.install(later, NOW) == [Spoke(node(0), "render", [0, 1])] and not bench.locks.is_full
+
+
+def test_a_counter_that_nears_the_end_calls_for_a_new_view_in_time() -> None:
+    bench = Bench(1)
+    bench.locks.acquire(1, "render", NOW)
+    high = 1 << (FENCE_BITS - 1)
+    granted = bench.locks.receive(node(0), "render", [1, high, [0, 0], []], NOW)
+    assert granted == [LockGranted(1, "render", fence(high + 1))] and bench.locks.is_full
 
 
 def test_an_impatient_ticket_is_refused() -> None:

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from guthi import MalformedMessage, NodeId
@@ -111,10 +111,12 @@ def _change(wire: list[Any], random: Random, junk: list[Any]) -> None:
 
 ANYTHING = some.recursive(
     some.none() | some.booleans() | some.integers() | some.binary() | some.text() | some.floats(),
-    lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner),
+    lambda inner: some.lists(inner, max_size=4) | some.dictionaries(some.text(max_size=4), inner, max_size=2),
+    max_leaves=12,
 )
 
 
+@settings(max_examples=50)
 @given(ANYTHING)
 def test_anything_is_refused_by_malformed_message(wire: object) -> None:
     for read in (decode, View.from_wire, Memory.from_wire):
@@ -124,6 +126,7 @@ def test_anything_is_refused_by_malformed_message(wire: object) -> None:
             pass
 
 
+@settings(max_examples=50)
 @given(some.integers(0, 12), some.lists(ANYTHING, max_size=8))
 def test_a_code_with_anything_behind_it(code: int, values: list[Any]) -> None:
     try:

@@ -17,7 +17,7 @@ from guthi_mutex import MUTEX, NoQuorum
 ALGORITHMS = ["suzuki-kasami", "ricart-agrawala", "raymond", "naimi-trehel", "maekawa"]
 
 
-@pytest.mark.guthi_seeds(10)
+@pytest.mark.guthi_seeds(5)
 @simulated
 async def test_never_two_holders_whatever_happens(world: World) -> None:
     world.network.set_link(ROUGH)
@@ -28,7 +28,7 @@ async def test_never_two_holders_whatever_happens(world: World) -> None:
     await all_are_served(world, book)
 
 
-@pytest.mark.guthi_seeds(4)
+@pytest.mark.guthi_seeds(2)
 @simulated
 async def test_who_comes_back_without_its_disk_is_taken_in(world: World) -> None:
     world.network.set_link(ROUGH)
@@ -39,7 +39,7 @@ async def test_who_comes_back_without_its_disk_is_taken_in(world: World) -> None
     await all_are_served(world, book)
 
 
-@pytest.mark.guthi_seeds(4)
+@pytest.mark.guthi_seeds(2)
 @simulated
 async def test_all_restart_and_fences_go_on_growing(world: World) -> None:
     book = await a_network(world, lease="1s")
@@ -73,7 +73,7 @@ def members(world: World) -> list[int]:
     return [len(view.members) for view in views if view is not None]
 
 
-@pytest.mark.guthi_seeds(4)
+@pytest.mark.guthi_seeds(2)
 @simulated
 async def test_newcomers_are_taken_in_while_locks_are_in_use(world: World) -> None:
     world.network.set_link(ROUGH)
@@ -85,7 +85,7 @@ async def test_newcomers_are_taken_in_while_locks_are_in_use(world: World) -> No
     await world.until(lambda: members(world) == [len(NAMES)] * len(NAMES))
 
 
-@pytest.mark.guthi_seeds(4)
+@pytest.mark.guthi_seeds(2)
 @simulated
 async def test_a_minority_acquires_nothing_and_its_holder_loses(world: World) -> None:
     book = await a_network(world, lease="1s")

@@ -1,0 +1,219 @@
+"""One machine message by message, and small networks of them: when views come, who is granted, lost and refused."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from tests.plugins.mutex.test_view import node
+
+from guthi import MemberState, NodeId
+from guthi_mutex.agreement import Remember, Tell, ViewLearned
+from guthi_mutex.memory import Memory
+from guthi_mutex.messages import (
+    Ballot,
+    Carried,
+    Installed,
+    Message,
+    Prepare,
+    Presence,
+    Received,
+    Renew,
+    Renewed,
+    decode,
+    encode,
+)
+from guthi_mutex.occasion import Settings
+from guthi_mutex.participant import Effect, Participant
+from guthi_mutex.suzuki_kasami import SuzukiKasami
+from guthi_mutex.tickets import LockGranted, TicketLost, TicketRefused
+from guthi_mutex.view import FENCE_BITS, Policy, View, ViewId, Voter
+
+LEASE_S = 3.0
+POLICY = Policy(SuzukiKasami.name, lease_s=LEASE_S)
+NOW = 100.0
+EPOCH = 50
+
+
+def a_participant(number: int, memory: Memory | None = None, quorum: int = 0) -> Participant:
+    settings = Settings(POLICY, LEASE_S, quorum)
+    algorithms = {SuzukiKasami.name: SuzukiKasami}
+    made = Participant(node(number), memory or Memory(0), settings, algorithms, Random(number), lambda: EPOCH, 0.0)
+    made.joined(NOW)
+    return made
+
+
+def a_view(*numbers: int, epoch: int = 7) -> View:
+    return View(ViewId(epoch, node(0)), tuple(Voter(node(each), 0, POLICY) for each in numbers))
+
+
+def told(effects: list[Effect]) -> list[Message]:
+    return [each.message for each in effects if isinstance(each, Tell)]
+
+
+class Network:
+    """Participants whose messages arrive at once, in order, unless one is cut off; time goes by deadlines."""
+
+    def __init__(self, count: int, quorum: int = 0) -> None:
+        self.now = NOW
+        self.nodes = {node(number): a_participant(number, quorum=quorum) for number in range(count)}
+        self.events: dict[NodeId, list[Effect]] = {id: [] for id in self.nodes}
+        self.cut: set[NodeId] = set()
+        for id in self.nodes:
+            self.see(id)
+
+    def see(self, id: NodeId, **states: MemberState) -> None:
+        seen = {other: MemberState.ALIVE for other in self.nodes if other != id}
+        seen |= {node(int(name[1:])): state for name, state in states.items()}
+        self.act(id, self.nodes[id].peers(seen, self.now))
+
+    def act(self, id: NodeId, effects: list[Effect]) -> None:
+        under_way = [(id, each) for each in effects]
+        while under_way:
+            sender, effect = under_way.pop(0)
+            if not isinstance(effect, Tell):
+                self.events[sender].append(effect)
+            elif effect.to in self.nodes and not self.cut & {sender, effect.to}:
+                answers = self.nodes[effect.to].receive(sender, decode(encode(effect.message)), self.now)
+                under_way += [(effect.to, each) for each in answers]
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        while True:
+            due = {id: at for id, each in self.nodes.items() if (at := each.deadline) is not None}
+            id = min(due, key=lambda id: due[id], default=None)
+            if id is None or due[id] > end:
+                self.now = end
+                return
+            self.now = max(self.now, due[id])
+            self.act(id, self.nodes[id].on_deadline(self.now))
+
+    def acquire(self, number: int, ticket: int, *, is_impatient: bool = False) -> None:
+        self.act(node(number), self.nodes[node(number)].acquire(ticket, "render", self.now, is_impatient=is_impatient))
+
+    def of(self, number: int, kind: type) -> list[Effect]:
+        return [each for each in self.events[node(number)] if isinstance(each, kind)]
+
+
+def test_nothing_is_said_before_somebody_wants_a_lock() -> None:
+    network = Network(3)
+    network.run(60.0)
+    assert not any(network.events.values())
+    assert all(each.deadline is None for each in network.nodes.values())
+
+
+def test_the_first_who_wants_a_lock_makes_the_first_view_of_all() -> None:
+    network = Network(3)
+    network.acquire(1, ticket=1)
+    network.run(LEASE_S)
+    assert {each.agreement.view_id.epoch for each in network.nodes.values()} == {EPOCH}
+    assert network.nodes[node(0)].agreement.view == network.nodes[node(2)].agreement.view
+    (granted,) = network.of(1, LockGranted)
+    assert granted == LockGranted(1, "render", EPOCH << FENCE_BITS | 1)
+
+
+def test_leases_are_renewed_while_locks_are_in_use_and_a_while_longer() -> None:
+    network = Network(2)
+    network.acquire(1, ticket=1)
+    network.run(10 * LEASE_S)
+    assert not network.of(1, TicketLost)
+    network.act(node(1), network.nodes[node(1)].release(1, network.now))
+    network.run(4 * LEASE_S)
+    assert all(each.deadline is None for each in network.nodes.values())
+
+
+def test_a_holder_that_is_cut_off_loses_before_the_others_drop_it_and_comes_back() -> None:
+    network = Network(3)
+    network.acquire(1, ticket=1)
+    network.run(LEASE_S)
+    network.cut = {node(1)}
+    network.acquire(2, ticket=1)
+    network.run(LEASE_S)
+    assert network.of(1, TicketLost) and not network.of(2, LockGranted)
+    network.run(LEASE_S)
+    assert network.of(2, LockGranted)
+    assert network.nodes[node(2)].agreement.view_id.epoch == EPOCH + 1
+    network.cut = set()
+    network.see(node(1))
+    network.acquire(1, ticket=2)
+    network.run(4 * LEASE_S)
+    assert network.nodes[node(1)].agreement.is_member and not network.of(2, TicketLost)
+
+
+def test_an_impatient_ticket_is_refused_where_no_majority_is_and_others_wait() -> None:
+    network = Network(3)
+    network.acquire(0, ticket=1)
+    network.run(LEASE_S)
+    network.act(node(0), network.nodes[node(0)].release(1, network.now))
+    network.cut = {node(0)}
+    network.run(3 * LEASE_S)
+    network.acquire(0, ticket=2, is_impatient=True)
+    network.acquire(0, ticket=3)
+    assert network.of(0, TicketRefused) == []
+    network.run(LEASE_S)
+    assert network.of(0, TicketRefused) == [TicketRefused(2, "render")]
+
+
+@pytest.mark.parametrize(("count", "quorum", "is_made"), [(3, 0, True), (1, 2, False), (2, 2, True), (2, 3, False)])
+def test_a_first_view_needs_as_many_as_the_quorum_says(count: int, quorum: int, is_made: bool) -> None:
+    network = Network(count, quorum)
+    network.acquire(0, ticket=1)
+    network.run(5 * LEASE_S)
+    assert bool(network.of(0, LockGranted)) is is_made
+
+
+def test_who_leaves_is_left_out_at_once_and_gives_up_its_lock() -> None:
+    network = Network(3)
+    network.acquire(1, ticket=1)
+    network.run(LEASE_S)
+    leaving = network.nodes[node(1)]
+    network.act(node(1), leaving.leave(network.now))
+    assert leaving.has_left and network.of(1, TicketLost)
+    assert network.nodes[node(0)].agreement.view_id.epoch == EPOCH + 1
+    assert leaving.receive(node(0), Renew(network.nodes[node(0)].agreement.view_id, 1.0), network.now) == []
+
+
+# ---- one of them
+
+
+def test_who_is_behind_is_shown_the_newest_view_and_who_is_ahead_is_asked_for_it() -> None:
+    alice = a_participant(0, Memory(0, 7, a_view(0, 1)))
+    (installed,) = told(alice.receive(node(1), Renew(ViewId(6, node(0)), 1.0), NOW))
+    assert installed == Installed(a_view(0, 1))
+    (presence,) = told(alice.receive(node(1), Renew(ViewId(8, node(0)), 1.0), NOW))
+    assert isinstance(presence, Presence) and presence.view_id == ViewId(7, node(0))
+
+
+def test_a_renewal_is_for_members_only() -> None:
+    alice = a_participant(0, Memory(0, 7, a_view(0, 1)))
+    renew = Renew(ViewId(7, node(0)), 1.0)
+    assert told(alice.receive(node(1), renew, NOW)) == [Renewed(ViewId(7, node(0)), 1.0)]
+    assert told(alice.receive(node(5), renew, NOW)) == []
+
+
+def test_what_comes_of_a_view_before_it_is_known_is_kept_for_it() -> None:
+    alice = a_participant(0)
+    view = a_view(0, 1)
+    request = Carried(view.id, 0, 0, "render", [0, 1])
+    assert all(isinstance(each, Presence) for each in told(alice.receive(node(1), request, NOW)))
+    (token,) = [each for each in told(alice.receive(node(1), Installed(view), NOW)) if isinstance(each, Carried)]
+    assert token.body == [1, 0, [0, 0], []]
+
+
+def test_what_is_bad_of_it_does_not_hide_the_view() -> None:
+    alice = a_participant(0)
+    view = a_view(0, 1)
+    alice.receive(node(1), Carried(view.id, 0, 0, "render", "no message of any algorithm"), NOW)
+    effects = alice.receive(node(1), Installed(view), NOW)
+    assert ViewLearned(view) in effects and any(isinstance(each, Remember) for each in effects)
+
+
+def test_while_a_view_is_being_decided_nothing_of_the_old_one_is_done() -> None:
+    view = a_view(0, 1)
+    alice = a_participant(0, Memory(0, 7, view))
+    alice.receive(node(1), Installed(a_view(0, 1, epoch=8)), NOW)
+    newer = a_view(0, 1, epoch=8)
+    alice.receive(node(1), Prepare(newer, Ballot(1, node(1))), NOW)
+    assert told(alice.receive(node(1), Carried(newer.id, 0, 0, "render", [0, 1]), NOW)) == []
+    assert told(alice.receive(node(1), Received(newer.id, 0), NOW)) == []
+    assert not any(isinstance(each, LockGranted) for each in alice.acquire(1, "render", NOW))

@@ -15,23 +15,27 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from hashlib import blake2b
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from guthi import Address, Member, MemberState, NodeId, Role, Verdict
 from guthi.membership.settings import GossipSettings
 from guthi_health.detector import Accuse, Detector, Effect, Note, Ping, Relay, Remind
 from guthi_health.exchange import Answered, Exchange, Outcome, Relayed, Send
-from guthi_health.messages import Asked, Noted
+from guthi_health.messages import Asked, Message, Noted, Pinged
 
 __all__ = ["Crowd", "Illness", "Ruling", "Soul"]
 
 GOSSIP = GossipSettings()
+
+
+Act: TypeAlias = tuple[Callable[..., None], tuple[Any, ...]]  # what is to be called, and with what
+ALIVE = MemberState.ALIVE.value
 
 
 class Illness(Enum):
@@ -69,7 +73,7 @@ class Soul:
     told_at: dict[int, float] = field(default_factory=dict)
     is_dead: bool = False
     illness: Illness | None = None
-    held: list[Callable[[], None]] = field(default_factory=list)
+    held: list[Act] = field(default_factory=list)
     waits_for: float | None = None
 
 
@@ -91,7 +95,7 @@ def id_of(number: int) -> NodeId:
     return NodeId(blake2b(number.to_bytes(4, "big"), digest_size=NodeId.SIZE).digest())
 
 
-HEALTHY = Record(0, MemberState.ALIVE.value, 0)
+HEALTHY = Record(0, ALIVE, 0)
 
 
 class Crowd:
@@ -105,7 +109,7 @@ class Crowd:
         self.sent: Counter[str] = Counter()
         self.watch: Callable[[int, int, Record], None] | None = None  # who has learnt what of whom
         self._random, self._loss = Random(seed), loss
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._ticket = 0
         self._spread_already: set[tuple[int, int, int]] = set()
         self._curve = curve(count)
@@ -123,23 +127,25 @@ class Crowd:
 
     def run(self, until: float) -> None:
         """Let everything happen up to that moment."""
-        while self._queue and self._queue[0][0] <= until:
-            self.now, _, act = heapq.heappop(self._queue)
-            act()
+        queue = self._queue
+        while queue and queue[0][0] <= until:
+            self.now, _, act, arguments = heapq.heappop(queue)
+            act(*arguments)
         self.now = until
 
-    def at(self, moment: float, act: Callable[[], None]) -> None:
+    def at(self, moment: float, act: Callable[..., None], *arguments: Any) -> None:
         """Do something at a moment."""
         self._ticket += 1
-        heapq.heappush(self._queue, (moment, self._ticket, act))
+        heapq.heappush(self._queue, (moment, self._ticket, act, arguments))
 
     def _arm(self, soul: Soul) -> None:
-        moments = [each for each in (soul.detector.deadline, soul.exchange.deadline) if each is not None]
-        wanted = min(moments, default=None)
+        wanted, other = soul.detector.deadline, soul.exchange.deadline
+        if wanted is None or (other is not None and other < wanted):
+            wanted = other
         if wanted is None or (soul.waits_for is not None and soul.waits_for <= wanted):
             return
         soul.waits_for = wanted
-        self.at(wanted, lambda: self._ring(soul, wanted))
+        self.at(wanted, self._ring, soul, wanted)
 
     def _ring(self, soul: Soul, moment: float) -> None:
         if soul.waits_for != moment or soul.is_dead:
@@ -147,8 +153,10 @@ class Crowd:
         if soul.illness is Illness.STOPPED:
             return  # `recover` rings
         soul.waits_for = None
-        self._outcomes(soul, soul.exchange.on_deadline(self.now))
-        if soul.detector.deadline is not None and soul.detector.deadline <= self.now:
+        for outcome in list(soul.exchange.on_deadline(self.now)):
+            self._follow(soul, outcome)
+        due = soul.detector.deadline
+        if due is not None and due <= self.now:
             self._effects(soul, soul.detector.on_deadline(self.now))
         self._arm(soul)
 
@@ -167,76 +175,72 @@ class Crowd:
         soul = self.souls[number]
         soul.illness = None
         held, soul.held = soul.held, []
-        for act in held:
-            act()
+        for act, arguments in held:
+            act(*arguments)
         if soul.waits_for is not None and soul.waits_for <= self.now:
             self._ring(soul, soul.waits_for)
 
     # ---- datagrams
 
-    def _send(self, source: Soul, target: int, kind: str, arrive: Callable[[Soul], None]) -> None:
+    def _send(self, source: Soul, target: int, kind: str, hear: Callable[..., None], *said: Any) -> None:
+        """`hear` is called with the target, the source and what was said."""
         if source.illness is not None:
-            source.held.append(lambda: self._send(source, target, kind, arrive))
+            source.held.append((self._send, (source, target, kind, hear, *said)))
             return
         self.sent[kind] += 1
         if self._random.random() >= self._loss:
             delay_s = 0.0005 + self._random.random() * 0.001
-            self.at(self.now + delay_s, lambda: self._arrive(self.souls[target], arrive))
+            self.at(self.now + delay_s, self._arrive, self.souls[target], hear, source, *said)
 
-    def _arrive(self, target: Soul, arrive: Callable[[Soul], None]) -> None:
+    def _arrive(self, target: Soul, hear: Callable[..., None], *said: Any) -> None:
         if target.is_dead:
             return
         if target.illness is not None:
-            target.held.append(lambda: self._arrive(target, arrive))
+            target.held.append((self._arrive, (target, hear, *said)))
             return
-        arrive(target)
-        self._arm(target)
+        hear(target, *said)
 
     # ---- what the health plugin does around its machines
 
-    def _effects(self, soul: Soul, effects: Any) -> None:
-        for effect in list(effects):
+    def _effects(self, soul: Soul, effects: Iterable[Effect]) -> None:
+        for effect in effects:
             self._perform(soul, effect)
 
     def _perform(self, soul: Soul, effect: Effect) -> None:
         match effect:
-            case Ping(peer, number):
-                self._outcomes(soul, [soul.exchange.ping(peer, number, self.now, 0.0)])
-            case Relay(via, peer, number, patience_s):
-                self._tell(soul, Send(via, Asked(number, peer, patience_s)))
             case Note(peer, value):
-                self._tell(soul, Send(peer, Noted("swim", value)))
+                self._tell(soul, peer, Noted("swim", value))
+            case Ping(peer, number):
+                self._tell(soul, peer, soul.exchange.ping(peer, number, self.now, 0.0).message)
+            case Relay(via, peer, number, patience_s):
+                self._tell(soul, via, Asked(number, peer, patience_s))
             case Remind(peer):
                 self._remind(soul, self._number_of[peer])
             case Accuse():
                 self._accuse(soul, effect)
 
-    def _outcomes(self, soul: Soul, outcomes: Any) -> None:
-        for outcome in list(outcomes):
-            self._follow(soul, outcome)
-
     def _follow(self, soul: Soul, outcome: Outcome) -> None:
         match outcome:
-            case Send():
-                self._tell(soul, outcome)
+            case Send(peer, message):
+                self._tell(soul, peer, message)
             case Answered(peer, number, _, _):
                 self._effects(soul, soul.detector.answered(peer, number, self.now))
             case Relayed(via, number, reached):
                 self._effects(soul, soul.detector.relayed(via, number, reached, self.now))
 
-    def _tell(self, soul: Soul, send: Send) -> None:
-        message = send.message
-        source = soul.id
+    def _tell(self, soul: Soul, peer: NodeId, message: Message) -> None:
+        self._send(soul, self._number_of[peer], type(message).__name__, self._hear, message)
 
-        def arrive(target: Soul) -> None:
-            if target.known.get(soul.number, HEALTHY).state != MemberState.ALIVE.value:
-                self._remind(target, soul.number)  # as the kernel does with whoever is heard
-            if isinstance(message, Noted):
-                self._effects(target, target.detector.noted(source, message.value, self.now))
-            else:
-                self._outcomes(target, target.exchange.receive(source, message, self.now, 0.0))
-
-        self._send(soul, self._number_of[send.peer], type(message).__name__, arrive)
+    def _hear(self, soul: Soul, source: Soul, message: Message) -> None:
+        if soul.known.get(source.number, HEALTHY).state != ALIVE:
+            self._remind(soul, source.number)  # as the kernel does with whoever is heard
+        if isinstance(message, Noted):
+            self._effects(soul, soul.detector.noted(source.id, message.value, self.now))
+        else:
+            for outcome in soul.exchange.receive(source.id, message, self.now, 0.0):
+                self._follow(soul, outcome)
+        if not isinstance(message, Pinged):  # which moves no deadline
+            self._arm(soul)
 
     # ---- what the kernel does
 
@@ -254,23 +258,23 @@ class Crowd:
     def _remind(self, soul: Soul, accused: int) -> None:
         if self.now >= soul.told_at.get(accused, -1.0) + GOSSIP.interval_s:
             soul.told_at[accused] = self.now
-            self._gossip_to(soul, accused, [(accused, soul.known.get(accused, HEALTHY))])
+            self._gossip_to(soul, accused, (accused, soul.known.get(accused, HEALTHY)))
 
-    def _gossip_to(self, soul: Soul, target: int, records: list[tuple[int, Record]]) -> None:
-        source = soul.number
+    def _gossip_to(self, soul: Soul, target: int, record: tuple[int, Record]) -> None:
+        self._send(soul, target, "gossip", self._hear_gossip, *record)
 
-        def arrive(target: Soul) -> None:
-            for subject, record in records:
-                if record[:2] > target.known.get(subject, HEALTHY)[:2]:
-                    self._learn(target, subject, record)
-            if any(subject == target.number and record.state for subject, record in records):
-                self._gossip_to(target, source, [(target.number, target.known[target.number])])  # answered directly
+    def _hear_gossip(self, soul: Soul, source: Soul, subject: int, record: Record) -> None:
+        self._take(soul, subject, record)
+        if subject == soul.number and record.state:
+            self._gossip_to(soul, source.number, (subject, soul.known[subject]))  # answered directly
 
-        self._send(soul, target, "gossip", arrive)
+    def _take(self, soul: Soul, subject: int, record: Record) -> None:
+        if record[:2] > soul.known.get(subject, HEALTHY)[:2]:
+            self._learn(soul, subject, record)
 
     def _learn(self, soul: Soul, subject: int, record: Record) -> None:
         if subject == soul.number:
-            record = Record(record.incarnation + 1, MemberState.ALIVE.value, 0)
+            record = Record(record.incarnation + 1, ALIVE, 0)
             soul.known[subject] = record
             self._effects(soul, soul.detector.refuted(self.now))
         else:
@@ -284,7 +288,7 @@ class Crowd:
     def _spread(self, soul: Soul, subject: int, record: Record) -> None:
         """By gossip, which does not care who begins; so a second beginning changes little, and is left out."""
         if soul.illness is not None:
-            soul.held.append(lambda: self._spread(soul, subject, record))
+            soul.held.append((self._spread, (soul, subject, record)))
             return
         key = (subject, record.incarnation, record.state)
         if key in self._spread_already:
@@ -295,19 +299,13 @@ class Crowd:
         for number, share in enumerate(self._curve, 1):
             reached = order[begun : round(share * len(order))]
             begun += len(reached)
-            self.at(self.now + number * GOSSIP.interval_s, partial(self._reach, reached, subject, record))
+            self.at(self.now + number * GOSSIP.interval_s, self._reach, reached, subject, record)
 
     def _reach(self, reached: list[int], subject: int, record: Record) -> None:
         for number in reached:
-            target = self.souls[number]
-            if record[:2] > target.known.get(subject, HEALTHY)[:2]:
-                self._arrive(target, lambda target: self._take(target, subject, record))
+            self._arrive(self.souls[number], self._take, subject, record)
 
-    def _take(self, target: Soul, subject: int, record: Record) -> None:
-        if record[:2] > target.known.get(subject, HEALTHY)[:2]:
-            self._learn(target, subject, record)
-
-    def _told(self, soul: Soul, subject: int, record: Record) -> Any:
+    def _told(self, soul: Soul, subject: int, record: Record) -> Iterable[Effect]:
         member = member_of(subject, record)
         if member.is_present:
             return soul.detector.member(member, self.now)

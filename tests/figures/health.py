@@ -5,6 +5,7 @@ python -m tests.figures.health [MINUTES]
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -29,10 +30,11 @@ CASES: tuple[tuple[str, SwimSettings], ...] = (
 
 def draw(folder: Path, minutes: int) -> None:
     """Write the tables into the page in `folder`, and the plot beside it where matplotlib is installed."""
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(initializer=gc.disable) as pool:  # which would go through millions of lasting objects
         runs = [pool.submit(false_positives, NODES, minutes, settings, Illness.HOLDING) for _, settings in CASES]
+        deaths = pool.submit(detection, NODES, DEATHS, SwimSettings())
         mistakes = [(name, each.result()) for (name, _), each in zip(CASES, runs, strict=True)]
-    tables = [*_detection(detection(NODES, DEATHS, SwimSettings())), "", *_traffic(), "", *_mistakes(mistakes, minutes)]
+    tables = [*_detection(deaths.result()), "", *_traffic(), "", *_mistakes(mistakes, minutes)]
     try:
         _plot(mistakes, folder / PLOT)
     except ModuleNotFoundError as error:

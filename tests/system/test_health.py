@@ -94,6 +94,30 @@ async def test_sigstop_for_less_than_the_timeout_raises_no_verdict(cli: Guthi) -
     assert (await end_of(up))[0] == 0
 
 
+@pytest.mark.parametrize("detector", ["echo", "swim", "phi-accrual"])
+async def test_sigstop_for_longer_is_a_death_that_is_taken_back(cli: Guthi, detector: str) -> None:
+    cli.write(app_py=APP, cluster_toml=cluster(detector, INTERVAL_S, TIMEOUT_S))
+    up, table = await cli.up()
+    async with a_client(table["alice"][0]) as client:
+        seen: list[str] = []
+
+        class Listener:
+            @guthi.hookimpl
+            def member_failed(self, member: guthi.Member) -> None:
+                seen.append(member.name)
+
+        client.hooks.register(Listener(), "listener")
+        await asyncio.sleep(2 * INTERVAL_S)
+        os.kill(table["bob"][1], signal.SIGSTOP)
+        await state_within(client, "bob", MemberState.FAILED, 10.0)
+        os.kill(table["bob"][1], signal.SIGCONT)
+        await state_within(client, "bob", MemberState.ALIVE, 10.0)
+        await asyncio.sleep(2 * INTERVAL_S)
+        assert seen == ["bob"]  # who accuses nobody for what it slept through
+    up.terminate()
+    assert (await end_of(up))[0] == 0
+
+
 async def test_heartbeats_wait_for_neither_user_code_nor_bulk_transfer(cli: Guthi) -> None:
     cli.write(app_py=APP, cluster_toml=cluster("echo", 0.8, 0.8))
     up, table = await cli.up()

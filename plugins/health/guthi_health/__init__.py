@@ -3,8 +3,8 @@
 from guthi_health.clock import ClockOffset
 from guthi_health.detector import Accuse, Detector, Effect, Note, Ping, Relay, Remind
 from guthi_health.echo import Echo, EchoSettings
-from guthi_health.errors import EventAbandoned, EventTaken, PendingFull
-from guthi_health.keeping import Kept
+from guthi_health.errors import EventAbandoned, EventNotSaved, EventTaken, PendingFull
+from guthi_health.kept import Kept
 from guthi_health.ledger import EventState
 from guthi_health.phi import PhiAccrual, PhiSettings
 from guthi_health.plugin import HealthPlugin
@@ -22,6 +22,7 @@ __all__ = [
     "EchoSettings",
     "Effect",
     "EventAbandoned",
+    "EventNotSaved",
     "EventState",
     "EventTaken",
     "Health",

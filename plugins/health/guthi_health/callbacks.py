@@ -1,7 +1,7 @@
 """Who wants to be called when a certain node fails, and how one of them disturbs nobody.
 
-A callback that is a coroutine function runs as a task, a plain one in a thread, each on its own: none waits for another
-that is slow, and what one raises is logged.
+A callback that is a coroutine function runs as a task, a plain one in a thread, each in one of its own: none waits for
+another that is slow or hangs, only for its own earlier calls, and what one raises is logged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from guthi import Member, Node, NodeId
 
 __all__ = ["Callback", "Callbacks", "Where"]
 
-THREADS = 8
 Where: TypeAlias = Member | NodeId | str
 Callback: TypeAlias = Callable[[Member], Awaitable[Any]] | Callable[[Member], Any]
 
@@ -30,7 +29,7 @@ class Callbacks:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._registered: list[tuple[NodeId | str | None, Callback]] = []
-        self._threads: Executor | None = None
+        self._threads: list[tuple[Callback, Executor]] = []
 
     def add(self, node: Where | None, callback: Callback) -> None:
         """Call it when that node fails; None: when any does. A name need not be known yet."""
@@ -39,6 +38,9 @@ class Callbacks:
     def remove(self, callback: Callback) -> None:
         """Call it no more, for whichever node; of one that was never added nothing is said."""
         self._registered = [each for each in self._registered if each[1] is not callback]
+        for _, thread in [each for each in self._threads if each[0] is callback]:
+            thread.shutdown(wait=False)
+        self._threads = [each for each in self._threads if each[0] is not callback]
 
     def failed(self, member: Member) -> None:
         """Call all that wait for this one."""
@@ -51,20 +53,23 @@ class Callbacks:
             if inspect.iscoroutinefunction(callback):
                 await callback(member)
                 return
-            result = await asyncio.get_running_loop().run_in_executor(self._pool(), callback, member)
+            result = await asyncio.get_running_loop().run_in_executor(self._thread_of(callback), callback, member)
             if inspect.isawaitable(result):
                 await result
         except (Exception, SystemExit, KeyboardInterrupt):  # the last two would end the node
             name = getattr(callback, "__qualname__", repr(callback))
             log.exception("the callback %s failed on the failure of %s", name, member.name)
 
-    def _pool(self) -> Executor:
-        if self._threads is None:
-            self._threads = self._node.host.thread_executor(f"{self._node.name}-on-failure", THREADS)
-        return self._threads
+    def _thread_of(self, callback: Callback) -> Executor:
+        for owner, thread in self._threads:
+            if owner is callback:
+                return thread
+        thread = self._node.host.thread_executor(f"{self._node.name}-on-failure-{len(self._threads)}", 1)
+        self._threads.append((callback, thread))
+        return thread
 
     def close(self) -> None:
         """Call nobody any more; what runs in threads runs on unheeded."""
         self._registered.clear()
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        for _, thread in self._threads:
+            thread.shutdown(wait=False, cancel_futures=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from guthi import MalformedMessage, NodeId
@@ -52,7 +53,9 @@ class Confirmations:
 
     def take(self) -> list[Accusation]:
         """What goes into the next note, the least told first."""
-        chosen = sorted(self._left, key=lambda each: -self._left[each])[:MOST_IN_A_NOTE]
+        chosen = list(self._left)
+        if len(chosen) > MOST_IN_A_NOTE:
+            chosen = sorted(chosen, key=lambda each: -self._left[each])[:MOST_IN_A_NOTE]
         for each in chosen:
             self._left[each] -= 1
             if not self._left[each]:
@@ -75,7 +78,13 @@ def from_wire(value: Any) -> list[Accusation]:
     for each in value:
         match each:
             case [bytes(accused), int(incarnation), bytes(accuser)] if len(accused) == len(accuser) == NodeId.SIZE:
-                found.append(Accusation(NodeId(accused), incarnation, NodeId(accuser)))
+                found.append(_accusation(accused, incarnation, accuser))
             case _:
                 raise MalformedMessage("an accusation is the accused, its incarnation, and the accuser")
     return found
+
+
+@lru_cache(maxsize=1024)
+def _accusation(accused: bytes, incarnation: int, accuser: bytes) -> Accusation:
+    """Made once: while anybody is suspected, each node hears the same few accusations dozens of times."""
+    return Accusation(NodeId(accused), incarnation, NodeId(accuser))

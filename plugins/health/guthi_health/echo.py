@@ -10,8 +10,10 @@ and the load of one node is even as well.
 |---------|----------------------------------------------------|------------------------------------|
 | RESTING | the pair's next phase                              | echo, ASKING                       |
 | ASKING  | the answer to any echo of this poll                | RESTING                            |
-| ASKING  | timeout / tries after the last echo, not the last  | echo again                         |
-| ASKING  | the timeout after the first echo                   | accuse of FAILED; RESTING          |
+| ASKING  | timeout / tries after an echo, not the last        | echo again                         |
+| ASKING  | timeout / tries after the last echo                | accuse of FAILED; RESTING          |
+
+A node that was stopped itself in the midst of a poll goes on with it; no peer is accused that had no time to answer.
 
 A member that dies is accused within interval + timeout by every node, and each node reaches its verdict alone. Traffic:
 a network of N nodes sends 2·N·(N-1)/interval datagrams a second, a node 2·(N-1)/interval; so it is for networks of up
@@ -33,6 +35,9 @@ from guthi_health.detector import Accuse, Detector, Effect, Ping
 __all__ = ["Echo", "EchoSettings"]
 
 
+LEAST_S = 0.001
+
+
 @dataclass(frozen=True)
 class EchoSettings:
     """How often each node is polled, when it counts as failed, and how many datagrams may be lost before it does."""
@@ -44,8 +49,8 @@ class EchoSettings:
     def __post_init__(self) -> None:
         if not 0 < self.timeout <= self.interval:
             raise ValueError("timeout must be more than 0 and at most interval")
-        if not 1 <= self.tries <= 100:
-            raise ValueError("tries must be from 1 to 100")
+        if not 1 <= self.tries <= 100 or self.timeout / self.tries < LEAST_S:
+            raise ValueError("tries must be from 1 to 100, and each have 1 ms of the timeout")
 
 
 class _State(Enum):
@@ -58,7 +63,6 @@ class _Poll:
     """One peer, and how far its present poll has come; `first` is the number of its first echo."""
 
     state: _State = _State.RESTING
-    asked_at: float = 0.0
     first: int = 0
     sent: int = 0
 
@@ -111,9 +115,9 @@ class Echo(Detector):
             return
         self._number += 1
         if poll.state is _State.RESTING:
-            poll.state, poll.asked_at, poll.first, poll.sent = _State.ASKING, now, self._number, 0
+            poll.state, poll.first, poll.sent = _State.ASKING, self._number, 0
         poll.sent += 1
-        self._alarms.set(peer, poll.asked_at + poll.sent * timeout_s / self.settings.tries)
+        self._alarms.set(peer, now + timeout_s / self.settings.tries)
         yield Ping(peer, self._number)
 
     def _rest(self, peer: NodeId, now: float) -> None:

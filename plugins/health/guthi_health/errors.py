@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guthi.errors import GuthiError
 
-__all__ = ["EventAbandoned", "EventTaken", "PendingFull"]
+__all__ = ["EventAbandoned", "EventNotSaved", "EventTaken", "PendingFull"]
 
 
 class EventTaken(GuthiError):
@@ -17,3 +17,7 @@ class EventAbandoned(GuthiError):
 
 class PendingFull(GuthiError):
     """The node keeps as many events, or as many bytes of them, as it may."""
+
+
+class EventNotSaved(GuthiError):
+    """The keeper could not write a durable event to its disk; the message says why. In memory it is as it should be."""

@@ -16,12 +16,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from guthi import GuthiError, Incoming, MalformedMessage, Member, MemberState, Node, NodeId, Role, UsageError
-from guthi_health.errors import EventAbandoned, EventTaken
+from guthi import (
+    ConfigError,
+    GuthiError,
+    Incoming,
+    MalformedMessage,
+    Member,
+    MemberState,
+    Node,
+    NodeId,
+    Role,
+    UsageError,
+)
+from guthi.calmlog import CalmLog
+from guthi_health.errors import EventAbandoned, EventNotSaved, EventTaken
+from guthi_health.kept import Kept
 from guthi_health.ledger import ID_BYTES, Event, EventState, Ledger
 from guthi_health.store import Store
 
-__all__ = ["CLAIM", "FINISH", "HOLDING", "OFFER", "UPDATE", "Keeper", "Kept"]
+__all__ = ["CLAIM", "FINISH", "HOLDING", "OFFER", "UPDATE", "Keeper"]
 
 OFFER, CLAIM, UPDATE = "health.offer", "health.claim", "health.update"
 FINISH, HOLDING = "health.finish", "health.holding"
@@ -32,67 +45,11 @@ CHECK_S = 5.0
 GRACE_S = 10.0  # for the holders of events that were loaded from the disk, to be seen
 HOLDING_TIMEOUT_S = 10.0
 MOST_REASON_CHARACTERS = 500
+MOST_ATTEMPTS = 2**31
 
 T = TypeVar("T")
 
 log = logging.getLogger("guthi_health.keeping")
-
-
-class Kept:
-    """An event in the hands of the app that keeps it."""
-
-    def __init__(self, keeper: Keeper, event: Event) -> None:
-        self._keeper, self._event = keeper, event
-
-    @property
-    def id(self) -> bytes:
-        """Names the event, on this node and others."""
-        return self._event.id
-
-    @property
-    def topic(self) -> str:
-        """What kind of work it is."""
-        return self._event.topic
-
-    @property
-    def state(self) -> EventState:
-        """HELD, FREE, DONE or ABANDONED."""
-        return self._event.state
-
-    @property
-    def holder(self) -> NodeId | None:
-        """Who has it in hand, or had it last."""
-        return self._event.holder
-
-    @property
-    def attempt(self) -> int:
-        """How many have had it in hand."""
-        return self._event.attempt
-
-    @property
-    def value(self) -> Any:
-        """Its latest state; its result, once it is DONE."""
-        return self._keeper.decoded(self._event.value)
-
-    async def update(self, value: Any) -> None:
-        """On behalf of the holder: this is how far it is. Raises EventTaken when it is done, abandoned or dropped."""
-        await self._keeper.update(self._event, value)
-
-    async def finish(self, result: Any) -> None:
-        """On behalf of the holder: this came of it. Raises EventTaken, as `update`."""
-        await self._keeper.finish(self._event, result)
-
-    async def release(self, reason: str) -> None:
-        """Take it out of the holder's hands: whoever is available may take it up."""
-        await self._keeper.release(self._event, reason)
-
-    async def outcome(self) -> Any:
-        """Wait for the result. Raises EventAbandoned after the last attempt, EventTaken if it is dropped meanwhile."""
-        return await self._keeper.outcome(self._event)
-
-    async def drop(self) -> None:
-        """Keep it no more; whoever works on it is told when it next says something."""
-        await self._keeper.drop(self._event)
 
 
 class Keeper:
@@ -106,25 +63,36 @@ class Keeper:
         self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}
         self._round = 0  # of offers
         self._is_stirred = asyncio.Event()
+        self._log = CalmLog(log, self._loop.time)
         node.handle(CLAIM, self._claimed)
         node.handle(UPDATE, self._updated)
         node.handle(FINISH, self._finished)
 
     async def open(self) -> None:
-        """Load what is on the disk, and begin to tend it."""
+        """Load what is on the disk, and begin to tend it. Raises ConfigError for a file that cannot be read."""
         if self._file is not None and self._file.exists():
-            for event in await self._on_disk(self._opened().load):
-                self._ledger.keep(event)
+            for event in await self._loaded(self._file):
+                self._ledger.restore(event)
                 if event.holder == self._node.id:
                     self._ledger.release(event, "its node restarted")
         self._node.start(self._offer_what_is_free(), "offers of pending events")
         self._node.start(self._check_holders(), "checks of pending events")
         self._is_stirred.set()
 
+    async def _loaded(self, file: Path) -> list[Event]:
+        try:
+            return await self._on_disk(lambda: self._opened().load())
+        except EventNotSaved as error:
+            raise ConfigError(
+                f"the pending events in {file} cannot be read ({error.__cause__}); mend the file, or move it away: "
+                "then they are lost"
+            ) from error
+
     async def close(self) -> None:
         """Write nothing more; what was acknowledged is written."""
-        if self._disk is not None and self._store is not None:
-            await self._on_disk(self._store.close)
+        if self._disk is not None:
+            if self._store is not None:
+                await self._on_disk(self._store.close)
             self._disk.shutdown(wait=False)
 
     # ---- the app
@@ -133,9 +101,10 @@ class Keeper:
         """See Pending.keep."""
         if is_durable and self._file is None:
             raise UsageError("a durable event needs a folder to lie in; set data_dir in [node]")
-        if attempts < 1 or not 0 < len(topic) <= MOST_TOPIC_CHARACTERS:
+        if not 1 <= attempts <= MOST_ATTEMPTS or not 0 < len(topic) <= MOST_TOPIC_CHARACTERS:
             raise UsageError(
-                f"an event has a topic of 1 to {MOST_TOPIC_CHARACTERS} characters, and an attempt at least"
+                f"an event has a topic of 1 to {MOST_TOPIC_CHARACTERS} characters, and an attempt at least, "
+                f"{MOST_ATTEMPTS} at most"
             )
         event = Event(
             self._node.host.entropy(ID_BYTES), topic, self.encoded(value), holder, int(holder is not None), attempts,
@@ -146,8 +115,9 @@ class Keeper:
             self._ledger.release(event, "its node had failed already")
         try:
             await self._save(event)
-        except BaseException:
+        except BaseException:  # nobody has the event then, to drop it; being cancelled does not take it off the disk
             self._ledger.drop(event.id)
+            self._node.start(self._erase(event), "drop of an event that nobody has")
             raise
         self._is_stirred.set()
         return Kept(self, event)
@@ -162,8 +132,13 @@ class Keeper:
 
     async def finish(self, event: Event, result: Any) -> None:
         """See Kept.finish."""
-        await self._save(self._ledger.done(event.id, event.attempt, _holder(event), self.encoded(result)))
-        self._wake(event)
+        await self._end(self._ledger.done(event.id, event.attempt, _holder(event), self.encoded(result)))
+
+    async def _end(self, event: Event) -> None:
+        try:
+            await self._save(event)
+        finally:
+            self._wake(event)
 
     async def release(self, event: Event, reason: str) -> None:
         """See Kept.release."""
@@ -175,8 +150,12 @@ class Keeper:
         while event.state not in (EventState.DONE, EventState.ABANDONED):
             self._check_kept(event)
             future: asyncio.Future[None] = self._loop.create_future()
-            self._waiting.setdefault(event.id, []).append(future)
-            await future
+            waiting = self._waiting.setdefault(event.id, [])
+            waiting.append(future)
+            try:
+                await future
+            finally:
+                waiting.remove(future)
         self._check_kept(event)
         if event.state is EventState.ABANDONED:
             raise EventAbandoned(f"the event of {event.topic!r} was tried {event.attempt} times; lastly {event.reason}")
@@ -190,8 +169,7 @@ class Keeper:
         """See Kept.drop."""
         self._ledger.drop(event.id)
         self._wake(event)
-        if event.is_durable and self._store is not None:
-            await self._on_disk(self._store.drop, event.id)
+        await self._erase(event)
 
     def _wake(self, event: Event) -> None:
         for future in self._waiting.pop(event.id, ()):
@@ -212,8 +190,8 @@ class Keeper:
         self._is_stirred.set()
         try:
             await self._save(event)
-        except sqlite3.Error:  # it is free all the same; after a crash it would seem to be held, and be freed again
-            log.exception("an event of %r is not on the disk as it is", event.topic)
+        except EventNotSaved as error:  # it is free all the same; after a crash it seems to be held, and is freed again
+            self._log.warning("an event that was freed: %s", error)
 
     async def _claimed(self, incoming: Incoming) -> list[Any] | None:
         if not isinstance(incoming.value, str):
@@ -224,7 +202,12 @@ class Keeper:
         if event is None:
             return None
         granted = [event.id, event.attempt, event.value, event.reason]
-        await self._save(event)
+        try:
+            await self._save(event)
+        except EventNotSaved:
+            if (event.state, event.attempt) == (EventState.HELD, granted[1]):
+                self._ledger.unclaim(event)
+            raise
         return granted
 
     async def _updated(self, incoming: Incoming) -> None:
@@ -237,9 +220,10 @@ class Keeper:
     async def _finished(self, incoming: Incoming) -> None:
         match incoming.value:
             case [bytes(id), int(attempt), True, bytes(result)]:
-                event = self._ledger.done(id, attempt, incoming.peer, result)
-                await self._save(event)
-                self._wake(event)
+                event = self._ledger.done_by(
+                    id, attempt, incoming.peer
+                )  # the acknowledgement was lost, or the disk full
+                await self._end(event or self._ledger.done(id, attempt, incoming.peer, result))
             case [bytes(id), int(attempt), False, str(reason)]:
                 event = self._ledger.spoken_for(id, attempt, incoming.peer)
                 await self.release(event, reason[:MOST_REASON_CHARACTERS])
@@ -253,9 +237,7 @@ class Keeper:
             await self._is_stirred.wait()
             self._is_stirred.clear()
             while topics := self._ledger.free_topics():
-                for peer in self._next_peers():
-                    for topic in self._in_turn(topics, OFFERED_TOPICS):
-                        self._node.send_datagram(peer, OFFER, topic)
+                self._send_offers(topics)
                 try:  # what is freed meanwhile is offered at once
                     async with asyncio.timeout(OFFER_S):
                         await self._is_stirred.wait()
@@ -263,17 +245,18 @@ class Keeper:
                 except TimeoutError:
                     pass
 
-    def _next_peers(self) -> list[NodeId]:
-        """This node, and of the others as many as are told at a time, in turn."""
-        others = [each.id for each in self._node.members if takes_events(each)]
-        self._round += 1
-        return [self._node.id, *self._in_turn(others, OFFERED_TO)]
+    def _send_offers(self, topics: Sequence[str]) -> None:
+        """To this node, and of the others to as many as are told at a time, in turn; to all, before other topics are.
 
-    def _in_turn(self, choices: Sequence[T], count: int) -> list[T]:
-        """So many of them, in the next round the following ones."""
-        if len(choices) <= count:
-            return list(choices)
-        return [choices[(self._round * count + place) % len(choices)] for place in range(count)]
+        Were both turned at once, there could be nodes that never hear of some topics.
+        """
+        others = [each.id for each in self._node.members if takes_events(each)]
+        rounds = max(1, -(-len(others) // OFFERED_TO))
+        chosen = in_turn(topics, OFFERED_TOPICS, self._round // rounds)
+        for peer in (self._node.id, *in_turn(others, OFFERED_TO, self._round)):
+            for topic in chosen:
+                self._node.send_datagram(peer, OFFER, topic)
+        self._round += 1
 
     async def _check_holders(self) -> None:
         await asyncio.sleep(GRACE_S)
@@ -294,27 +277,40 @@ class Keeper:
         if not isinstance(missing, list):
             return
         for key in missing:
-            event = wanted.get(tuple(key)) if isinstance(key, list) else None
-            if event is not None and (event.holder, event.attempt) == (holder, key[1]):
-                await self.release(event, "its node did not have it any more")
+            match key:
+                case [bytes(id), int(attempt)] if (event := wanted.get((id, attempt))) is not None:
+                    if (event.holder, event.attempt) == (holder, attempt):
+                        await self.release(event, "its node did not have it any more")
 
     # ---- the disk, and values
 
     async def _save(self, event: Event) -> None:
-        """Returns when it is safe. Each change is written as the event is when its turn comes."""
+        """Returns when it is safe, raises EventNotSaved. Each change is written as the event is when its turn comes."""
         if event.is_durable and self._ledger.get(event.id) is event:
-            await self._on_disk(self._opened().put, replace(event))
+            state = replace(event)
+            await self._on_disk(lambda: self._opened().put(state))
+
+    async def _erase(self, event: Event) -> None:
+        if event.is_durable:
+            await self._on_disk(lambda: self._opened().drop(event.id))
 
     def _opened(self) -> Store:
+        """In the disk's thread, because even opening a file may wait for another process that has locked it."""
         if self._store is None:
             assert self._file is not None
             self._store = Store(self._file)
         return self._store
 
-    async def _on_disk(self, call: Callable[..., Any], *arguments: Any) -> Any:
+    async def _on_disk(self, call: Callable[[], T]) -> T:
+        """One call after the other, in a thread of its own; raises EventNotSaved."""
         if self._disk is None:
             self._disk = self._node.host.thread_executor(f"{self._node.name}-pending", 1)
-        return await self._loop.run_in_executor(self._disk, call, *arguments)
+        try:
+            return await self._loop.run_in_executor(self._disk, call)
+        except (sqlite3.Error, OSError, ValueError) as error:
+            raise EventNotSaved(
+                f"{self._file} cannot be written: {error}; see to the disk of {self._node.name}"
+            ) from error
 
     def encoded(self, value: Any) -> bytes:
         """A value as it is kept; raises NotEncodable."""
@@ -334,6 +330,13 @@ class Keeper:
 def takes_events(member: Member) -> bool:
     is_peer = member.role is Role.PEER and member.state is MemberState.ALIVE
     return is_peer and any(name == "health" for name, _ in member.plugins)
+
+
+def in_turn(choices: Sequence[T], count: int, round: int) -> list[T]:
+    """So many of them, in the next round the following ones."""
+    if len(choices) <= count:
+        return list(choices)
+    return [choices[(round * count + place) % len(choices)] for place in range(count)]
 
 
 def _holder(event: Event) -> NodeId:

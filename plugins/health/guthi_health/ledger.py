@@ -89,6 +89,11 @@ class Ledger:
         self._resize(len(event.value))
         self._events[event.id] = event
 
+    def restore(self, event: Event) -> None:
+        """Take one in that was kept already: the bounds may have been lowered since."""
+        self._bytes += len(event.value)
+        self._events[event.id] = event
+
     def _resize(self, change_bytes: int) -> None:
         if change_bytes > 0 and self._bytes + change_bytes > self._most_bytes:
             raise PendingFull(f"{self._most_bytes} bytes are kept; drop some, or raise most_bytes in [plugins.health]")
@@ -122,6 +127,11 @@ class Ledger:
                 return event
         return None
 
+    def unclaim(self, event: Event) -> None:
+        """Undo a claim that nobody was told of: it does not count as an attempt."""
+        event.state, event.holder = EventState.FREE, None
+        event.attempt -= 1
+
     def update(self, id: bytes, attempt: int, speaker: NodeId, value: bytes) -> Event:
         """The holder says how far it is; raises EventTaken, PendingFull."""
         event = self.spoken_for(id, attempt, speaker)
@@ -134,6 +144,13 @@ class Ledger:
         """The holder says what came of it; raises EventTaken, PendingFull."""
         event = self.update(id, attempt, speaker, result)
         event.state = EventState.DONE
+        return event
+
+    def done_by(self, id: bytes, attempt: int, speaker: NodeId) -> Event | None:
+        """The event, if that holder has said already what came of it."""
+        event = self._events.get(id)
+        if event is None or event.state is not EventState.DONE or (event.holder, event.attempt) != (speaker, attempt):
+            return None
         return event
 
     def spoken_for(self, id: bytes, attempt: int, speaker: NodeId) -> Event:

@@ -11,6 +11,8 @@ answers come unevenly or are lost.
 | DISTRUSTED| an answer                   | TRUSTED; the gap is learnt; the peer is told, and refutes it |
 | DISTRUSTED| `timeout` after that        | accuse of FAILED, and again until it is gone                |
 
+A node that was stopped itself finds its timer late; by so much it forgives every silence, for it has asked nobody.
+
 Thresholds, window and floor are Akka's; Cassandra's rule is the same with an exponential distribution. Traffic is that
 of `echo` with a shorter interval: 2·(N-1)/interval datagrams a node and second.
 """
@@ -29,6 +31,7 @@ from guthi_health.detector import Accuse, Detector, Effect, Ping, Remind
 
 __all__ = ["PhiAccrual", "PhiSettings"]
 
+LEAST_S = 0.001
 MOST_SHOWN = 99.9  # beyond that it says nothing more
 
 
@@ -44,8 +47,8 @@ class PhiSettings:
     least_deviation: Duration = 0.1
 
     def __post_init__(self) -> None:
-        if not (self.interval > 0 and self.timeout > 0 and self.least_deviation > 0):
-            raise ValueError("interval, timeout and least_deviation must be more than 0")
+        if not (self.interval >= LEAST_S and self.timeout >= LEAST_S and self.least_deviation > 0):
+            raise ValueError("interval and timeout must be 1 ms or more, and least_deviation more than 0")
         if not 0.5 <= self.threshold <= 100:
             raise ValueError("threshold must be from 0.5 to 100")
         if not 2 <= self.window <= 10_000:
@@ -125,9 +128,20 @@ class PhiAccrual(Detector):
     def on_deadline(self, now: float) -> Sequence[Effect]:
         """Ping, suspect, give up."""
         effects: list[Effect] = []
+        late_s = now - (self.deadline or now)
+        if late_s > self.settings.interval:
+            self._forgive(late_s, now)
         for peer, alarm in self._alarms.due(now):
             effects += self._ping(peer, now) if alarm is _Alarm.PING else self._judge(peer, self._peers[peer], now)
         return effects
+
+    def _forgive(self, late_s: float, now: float) -> None:
+        for peer, known in self._peers.items():
+            known.heard_at = min(known.heard_at + late_s, now)
+            if known.state is _State.TRUSTED:
+                self._expect(peer)
+            else:
+                self._alarms.set((peer, _Alarm.VERDICT), now + self.settings.timeout)
 
     def _ping(self, peer: NodeId, now: float) -> Iterator[Effect]:
         self._number += 1

@@ -11,8 +11,9 @@ from guthi_health import report
 from guthi_health.callbacks import Callback, Callbacks, Where
 from guthi_health.clock import ClockOffset
 from guthi_health.detector import Detector
-from guthi_health.errors import EventAbandoned, EventTaken, PendingFull
-from guthi_health.keeping import Keeper, Kept
+from guthi_health.errors import EventAbandoned, EventNotSaved, EventTaken, PendingFull
+from guthi_health.keeping import Keeper
+from guthi_health.kept import Kept
 from guthi_health.ledger import Ledger
 from guthi_health.taking import Handler, Taker
 from guthi_health.watch import Sight, Watch
@@ -28,7 +29,7 @@ class Pending:
     """The pending-events queue: work that goes on when the node that does it fails. See docs/health.md."""
 
     def __init__(self, node: Node, most_events: int, most_bytes: int, file: Path | None) -> None:
-        for error in (EventAbandoned, EventTaken, PendingFull):
+        for error in (EventAbandoned, EventNotSaved, EventTaken, PendingFull):
             node.codec.register(error, f"health.{error.__name__}")
         self._node = node
         self._taker = Taker(node)
@@ -42,7 +43,9 @@ class Pending:
         `value` is its state so far. `for_node` has it in hand; without it, whoever is available may take it at once.
         When that node fails or leaves, the event with its latest state is offered to the nodes that `take` the topic;
         it has at most `attempts` holders in all. With `durable` it is on the disk when this returns, and so is each
-        later change when it is acknowledged. Raises PendingFull, UsageError, UnknownMember, NotEncodable.
+        later change when it is acknowledged.
+
+        Raises PendingFull, EventNotSaved, UsageError, UnknownMember, NotEncodable.
         """
         holder = self._id_of(for_node) if for_node is not None else None
         return await self.keeper.keep(topic, value, holder, is_durable=durable, attempts=attempts)
@@ -91,7 +94,7 @@ class Health:
     @property
     def score(self) -> int:
         """How badly this node itself seems to do, by its own detector: 0 is well."""
-        return self.watch.detector.health
+        return self.watch.score
 
     @overload
     def on_failure(self, node: Where | None = None) -> Callable[[AnyCallback], AnyCallback]: ...

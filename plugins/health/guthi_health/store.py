@@ -37,7 +37,7 @@ ON CONFLICT (id) DO UPDATE SET value = excluded.value, holder = excluded.holder,
 
 
 class Store:
-    """An open file. Raises sqlite3.Error where the disk is full or the file is no database."""
+    """An open file. All calls raise sqlite3.Error or OSError where the disk is full or the file is no database."""
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ class Store:
         self._database.execute(_SCHEMA)
 
     def load(self) -> list[Event]:
-        """All events, oldest first."""
+        """All events, oldest first. Raises ValueError for what `put` cannot have written."""
         columns = "id, topic, value, holder, attempt, attempts, state, reason, was_claimed"
         rows = self._database.execute(f"SELECT {columns} FROM events ORDER BY number").fetchall()
         return [

@@ -41,8 +41,7 @@ class Suspicion:
 
     def add(self, accuser: NodeId) -> bool:
         """Another accusation; False when it is none that counts: known already, or more than are waited for."""
-        has_enough = bool(self.accusers) and self.confirmations >= self._wanted
-        if has_enough or accuser in self.accusers:
+        if accuser in self.accusers or len(self.accusers) > self._wanted:
             return False
         self.accusers.append(accuser)
         return True

@@ -45,6 +45,8 @@ __all__ = ["Swim", "SwimSettings"]
 LEAST_LOG = (
     3.0  # small networks are given the suspicion of a thousand nodes: what delays a refutation is not size alone
 )
+LEAST_S = 0.001
+MOST_FACTOR = 1000.0
 NACK_SHARE = 0.8  # of the rest of the interval, so that a relay's answer is back before it ends
 
 
@@ -62,12 +64,12 @@ class SwimSettings:
     awareness: int = 8
 
     def __post_init__(self) -> None:
-        if not 0 < self.timeout < self.interval:
-            raise ValueError("timeout must be more than 0 and less than interval")
+        if not LEAST_S <= self.timeout < self.interval:
+            raise ValueError("timeout must be 1 ms or more, and less than interval")
         if not (0 <= self.relays <= 16 and 0 <= self.confirmations <= 16 and 0 <= self.awareness <= 64):
             raise ValueError("relays and confirmations must be from 0 to 16, awareness from 0 to 64")
-        if not (self.suspicion > 0 and self.patience >= 1):
-            raise ValueError("suspicion must be more than 0, and patience at least 1")
+        if not (0 < self.suspicion <= MOST_FACTOR and 1 <= self.patience <= MOST_FACTOR):
+            raise ValueError(f"suspicion must be more than 0, patience at least 1, both at most {MOST_FACTOR:g}")
 
 
 class _State(Enum):
@@ -155,6 +157,12 @@ class Swim(Detector):
         self._suspicions[member.id] = suspicion
         self._ends.set(member.id, suspicion.ends_at)
 
+    def _delay_verdicts(self, late_s: float) -> None:
+        """This node was stopped itself, and may not have heard yet who has refuted meanwhile."""
+        for peer, suspicion in self._suspicions.items():
+            suspicion.started_at += late_s
+            self._ends.set(peer, suspicion.ends_at)
+
     def _trust(self, peer: NodeId) -> None:
         if self._suspicions.pop(peer, None) is not None:
             self._ends.clear(peer)
@@ -191,6 +199,9 @@ class Swim(Detector):
     def on_deadline(self, now: float) -> Sequence[Effect]:
         """Take the next step of the probe, give up whose suspicion has lasted, pass on who accuses whom."""
         effects: list[Effect] = []
+        late_s = now - (self.deadline or now)
+        if late_s > self.settings.timeout:
+            self._delay_verdicts(late_s)
         if self._step_at is not None and now >= self._step_at:
             effects += self._step(now)
         for peer in self._ends.due(now):
@@ -222,6 +233,8 @@ class Swim(Detector):
     def _ask_relays(self, probe: _Probe, now: float) -> list[Effect]:
         asked = self._ring.some(self.settings.relays, but=probe.peer)
         probe.state, probe.asked, probe.silent = _State.RELAYED, tuple(asked), set(asked)
+        rest_s = self._awareness.scaled_s(self.settings.interval - self.settings.timeout)
+        probe.ends_at = max(probe.ends_at, now + rest_s)  # later, if this node was stopped itself
         self._step_at = probe.ends_at
         patience_s = NACK_SHARE * (probe.ends_at - now)
         return [Relay(via, probe.peer, probe.number, patience_s) for via in asked]

@@ -27,14 +27,14 @@ from guthi import (
     UnknownTopic,
     UsageError,
 )
-from guthi_health.errors import EventTaken
+from guthi_health.errors import EventNotSaved, EventTaken
 from guthi_health.keeping import CLAIM, FINISH, HOLDING, OFFER, UPDATE
 
 __all__ = ["Taken", "Taker"]
 
 TIMEOUT_S = 10.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
-PASSING = (PeerLost, DeadlineExceeded, UnknownTopic)  # what is said, or not, by a keeper that is just restarting
+PASSING = (PeerLost, DeadlineExceeded, UnknownTopic, EventNotSaved)  # the keeper is restarting, or its disk is full
 
 log = logging.getLogger("guthi_health.taking")
 
@@ -52,14 +52,16 @@ class Taken:
     async def update(self, value: Any) -> bool:
         """Tell the keeper how far this is: from there it goes on if this node fails.
 
-        False when the keeper cannot be reached just now: go on, the next update or the result will tell it. Raises
-        EventTaken when another node has it by now: let that through, or stop. PendingFull, NotEncodable.
+        False when the keeper cannot be reached, or cannot write it to its disk, just now: go on, the next update or
+        the result will tell it. Raises EventTaken when another node has it by now: let that through, or stop.
+        PendingFull, NotEncodable.
         """
         self.value = value
         return await self._taker.update(self, value)
 
 
 Handler: TypeAlias = Callable[[Taken], Awaitable[Any]]
+_End: TypeAlias = tuple[bool, bytes | str]  # True and the result, or False and the reason
 
 
 @dataclass(slots=True)
@@ -120,7 +122,7 @@ class Taker:
                         hands.busy -= 1
                 if taken is None:
                     return
-                self._node.start(self._work(taken, hands), f"pending {topic}")
+                self._node.start(self._hold(taken, hands), f"pending {topic}")
         finally:
             self._claiming.discard((keeper, topic))
 
@@ -133,27 +135,33 @@ class Taker:
         match answer:
             case [bytes(id), int(attempt), bytes(value), str(reason)]:
                 self._holding.add((keeper, id, attempt))
-                return Taken(self, keeper, topic, id, attempt, self._node.codec.decode(value), reason)
+                return Taken(self, keeper, topic, id, attempt, value, reason)
         return None
 
-    async def _work(self, taken: Taken, hands: _Hands) -> None:
-        end: list[Any]
+    async def _hold(self, taken: Taken, hands: _Hands) -> None:
+        """Work on it, and tell the keeper; however that ends, the keeper can find out that it is in hand no more."""
         try:
-            end = [True, b"".join(self._node.codec.encode(await hands.handler(taken)))]
-        except EventTaken:
-            end = []  # it is somebody else's
-        except Exception as error:
-            log.exception("the handler of pending events of %r failed", taken.topic)
-            end = [False, f"{type(error).__name__}: {error}"]
-        finally:
-            hands.busy -= 1
-        try:
-            if end:
+            try:
+                end = await self._work(taken, hands)
+            finally:
+                hands.busy -= 1
+            if end is not None:
                 await self._report(taken, end)
         finally:
             self._holding.discard((taken.keeper, taken.id, taken.attempt))
 
-    async def _report(self, taken: Taken, end: list[Any]) -> None:
+    async def _work(self, taken: Taken, hands: _Hands) -> _End | None:
+        """What came of it; None: it is somebody else's by now."""
+        try:
+            taken.value = self._node.codec.decode(taken.value)  # of types that this node may not know
+            return True, b"".join(self._node.codec.encode(await hands.handler(taken)))
+        except EventTaken:
+            return None
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # the last two would end the node
+            log.exception("the handler of pending events of %r failed", taken.topic)
+            return False, f"{type(error).__name__}: {error}"
+
+    async def _report(self, taken: Taken, end: _End) -> None:
         pause_s = FIRST_RETRY_S
         while not self._has_left(taken.keeper):
             try:
@@ -165,6 +173,11 @@ class Taker:
             except PASSING:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LAST_RETRY_S)
+            except GuthiError as error:
+                log.warning("the keeper of an event of %r refuses what came of it: %s", taken.topic, error)
+                if not end[0]:
+                    return
+                end = False, f"what came of it was refused: {error}"
 
     def _has_left(self, keeper: NodeId) -> bool:
         member = self._node.network.membership.get(keeper)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from guthi import Incoming, MalformedMessage, Member, Node, NodeId, UnknownMember
+from guthi.calmlog import CalmLog
 from guthi.timer import Timer
 from guthi_health.clock import ClockFilter, ClockOffset
 from guthi_health.detector import Accuse, Detector, Effect, Note, Ping, Relay, Remind
@@ -22,6 +25,9 @@ from guthi_health.messages import TOPIC, Asked, Message, Noted, from_wire, to_wi
 __all__ = ["Sight", "Watch"]
 
 PLUGIN = "health"
+LEAST_PAUSE_S = 0.01  # so that a detector whose deadline does not move cannot stop everything else
+
+T = TypeVar("T")
 
 log = logging.getLogger("guthi_health.watch")
 
@@ -61,6 +67,8 @@ class Watch:
         self._effects: deque[Effect] = deque()
         self._is_performing = self._is_closed = False
         self._timer = Timer(self._on_timer)
+        self._rests_until = 0.0
+        self._log = CalmLog(log, self._loop.time)
         self._me = node.me
         node.handle_datagram(TOPIC, self._heard)
 
@@ -89,7 +97,13 @@ class Watch:
         if contact is None:
             return Sight(member, False, None, None, "")
         ago_s = now - contact.answered_at if contact.answered_at is not None else None
-        return Sight(member, True, contact.rtt_s, ago_s, self.detector.opinion(member.id, now))
+        opinion = self._ask(lambda: str(self.detector.opinion(member.id, now)), "")
+        return Sight(member, True, contact.rtt_s, ago_s, opinion)
+
+    @property
+    def score(self) -> int:
+        """How badly this node itself seems to do, by its own detector: 0 is well."""
+        return self._ask(lambda: int(self.detector.health), 0)
 
     def clock_offset(self, peer: NodeId) -> ClockOffset | None:
         """How far its wall clock is ahead of ours; None while no ping of it was answered."""
@@ -107,8 +121,7 @@ class Watch:
                 now, wall_s = self._loop.time(), self._node.host.wall_time_s()
                 self._follow(self._exchange.receive(incoming.peer, message, now, wall_s))
         except MalformedMessage as breach:
-            log.debug("a datagram of %s is dropped: %s", incoming.peer, breach)
-            self._node.network.endpoint.dropped["malformed health message"] += 1
+            self._drop(breach)
         self._arm()
 
     def _noted(self, peer: NodeId, note: Noted) -> None:
@@ -139,20 +152,33 @@ class Watch:
         """Call the detector, and do what it asks for; what it causes meanwhile comes after that."""
         if self._is_closed:
             return
-        try:
-            self._effects.extend(call(self._loop.time()))
-        except MalformedMessage:
-            raise
-        except Exception:
-            log.exception("the failure detector %r failed", self.detector.name)
-        if not self._is_performing:
-            self._is_performing = True
+        now = self._loop.time()
+        self._effects.extend(self._ask(lambda: list(call(now)), []))
+        if self._is_performing:
+            return
+        self._is_performing = True
+        while self._effects:
+            effect = self._effects.popleft()
             try:
-                while self._effects:
-                    self._perform(self._effects.popleft())
-            finally:
-                self._is_performing = False
+                self._perform(effect)
+            except Exception as error:  # noqa: BLE001 - it may be a third party's, and has to disturb nobody
+                self._log.error("what the failure detector wants cannot be done: %.300r", effect, exc_info=error)
+        self._is_performing = False
         self._arm()
+
+    def _ask(self, question: Callable[[], T], fallback: T) -> T:
+        """What the detector says, or the fallback where it raises."""
+        try:
+            return question()
+        except MalformedMessage as breach:
+            self._drop(breach)
+        except Exception as error:  # noqa: BLE001 - it may be a third party's, and has to disturb nobody
+            self._log.error("the failure detector %r failed", self.detector.name, exc_info=error)
+        return fallback
+
+    def _drop(self, breach: MalformedMessage) -> None:
+        log.debug("a datagram is dropped: %s", breach)
+        self._node.network.endpoint.dropped["malformed health message"] += 1
 
     def _perform(self, effect: Effect) -> None:
         if _peer_of(effect) not in self._contacts:
@@ -181,15 +207,23 @@ class Watch:
 
     def _arm(self) -> None:
         """One timer for detector and exchange."""
-        moments = (self.detector.deadline, self._exchange.deadline)
+        moments = (self._deadline(), self._exchange.deadline)
         wanted = min((moment for moment in moments if moment is not None), default=None)
         self._timer.set(None if self._is_closed else wanted)
+
+    def _deadline(self) -> float | None:
+        deadline = self._ask(lambda: self.detector.deadline, None)
+        if deadline is None or not math.isfinite(deadline):
+            return None
+        return max(deadline, self._rests_until)
 
     def _on_timer(self) -> None:
         now = self._loop.time()
         self._note_refutation()
         self._follow(self._exchange.on_deadline(now))
-        if self.detector.deadline is not None and self.detector.deadline <= now:
+        due = self._deadline()
+        if due is not None and due <= now:
+            self._rests_until = now + LEAST_PAUSE_S
             self._tell(self.detector.on_deadline)
         self._arm()
 

@@ -89,3 +89,12 @@ def test_polls_are_spread_over_the_interval() -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"timeout|tries"):
         EchoSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_a_node_that_was_stopped_itself_gives_its_peers_time_to_answer() -> None:
+    machine = echo(tries=4, timeout=8.0)
+    machine.on_deadline(machine.deadline or 0.0)
+    woken_at = (machine.deadline or 0.0) + 60.0
+    effects = run(machine, woken_at, woken_at + 7.9)
+    assert [type(effect) for _, effect in effects] == [Ping] * 3 + [Accuse]
+    assert [at - woken_at for at, _ in effects] == pytest.approx([0.0, 2.0, 4.0, 6.0])

@@ -98,6 +98,32 @@ def test_the_queue_is_bounded_in_events_and_bytes() -> None:
     assert len(book) == 2
 
 
+def test_a_bound_that_was_lowered_loses_nothing_that_was_kept() -> None:
+    book = Ledger(1, 10)
+    for name in ("1", "2"):
+        book.restore(event(name, value=bytes(20)))
+    assert len(book) == 2
+    book.drop(event("1").id)
+    book.drop(event("2").id)
+    book.keep(event("3", value=bytes(10)))
+
+
+def test_a_claim_that_nobody_was_told_of_is_no_attempt() -> None:
+    one = event(attempts=2)
+    book = ledger(one)
+    book.lost(ALICE, "failed")
+    book.claim("band", BOB, 0.0)
+    book.unclaim(one)
+    assert (one.state, one.attempt) == (EventState.FREE, 1)
+    with pytest.raises(EventTaken):
+        book.update(one.id, 1, BOB, b"it was refused")
+    assert book.claim("band", CAROL, 0.0) is one
+    assert book.done_by(one.id, 2, CAROL) is None
+    book.done(one.id, 2, CAROL, b"result")
+    assert book.done_by(one.id, 2, CAROL) is one
+    assert book.done_by(one.id, 1, CAROL) is None and book.done_by(one.id, 2, BOB) is None
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_at_any_time_one_node_may_speak_for_an_event(seed: int) -> None:
     """Against a model: whoever was granted the newest attempt, until the end."""

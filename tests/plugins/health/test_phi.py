@@ -92,3 +92,21 @@ def test_who_is_gone_is_forgotten() -> None:
     phi = machine()
     phi.gone(id_of(1), 1.0)
     assert phi.deadline is None and phi.opinion(id_of(1), 2.0) == ""
+
+
+def test_a_node_that_was_stopped_itself_suspects_nobody_for_it() -> None:
+    machine = PhiAccrual(ME, PhiSettings(), Random(0))
+    for number in (1, 2, 3):
+        machine.member(member(number), 0.0)
+
+    def answer(effect: Effect, now: float) -> None:
+        if isinstance(effect, Ping):
+            machine.answered(effect.peer, effect.number, now)
+
+    run(machine, 0.0, 30.0, answer)
+    effects = run(machine, 90.0, 120.0, answer)
+    assert {type(effect) for _, effect in effects} == {Ping}
+    assert all(machine.opinion(id_of(number), 90.0) == "phi 0.0" for number in (1, 2, 3))
+    machine.gone(id_of(1), 120.0)
+    silent = run(machine, 120.0, 140.0, lambda effect, now: effect.peer == id_of(2) and answer(effect, now))
+    assert {effect.peer for _, effect in silent if isinstance(effect, Accuse)} == {id_of(3)}

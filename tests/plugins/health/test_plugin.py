@@ -87,6 +87,13 @@ async def test_a_detector_of_a_third_party_is_found_by_hook(world: World) -> Non
         ({"detector": "swim", "settings": {"relays": 99}}, "relays and confirmations must be"),
         ({"detector": "phi-accrual", "settings": {"threshold": 0}}, "threshold must be"),
         ({"most_events": -1}, "most_events must be"),
+        ({"interval": "0s"}, "timeout must be more than 0"),
+        ({"timeout": "5ms"}, "each have 1 ms"),
+        ({"detector": "swim", "interval": "2us", "timeout": "1us"}, "timeout must be 1 ms or more"),
+        ({"detector": "swim", "settings": {"patience": float("inf")}}, "at most 1000"),
+        ({"detector": "swim", "settings": {"suspicion": float("nan")}}, "suspicion must be"),
+        ({"detector": "phi-accrual", "interval": 0}, "must be 1 ms or more"),
+        ({"detector": "phi-accrual", "settings": {"least_deviation": float("nan")}}, "duration"),
     ],
 )
 @simulated
@@ -111,6 +118,74 @@ async def test_bad_datagrams_are_counted_and_dropped(world: World) -> None:
         bob.send_datagram("alice", "health", value)
     await asyncio.sleep(1)
     assert alice.network.endpoint.dropped["malformed health message"] == 3
+
+
+class Broken(Detector):
+    """Raises wherever it is asked, and wants to be called at once for ever."""
+
+    name = "broken"
+
+    @dataclass(frozen=True)
+    class Settings:
+        deadline: str = "past"
+
+    calls = 0
+
+    @property
+    def deadline(self) -> float | None:
+        match self.settings.deadline:
+            case "past":
+                return -1.0
+            case "nan":
+                return float("nan")
+        raise RuntimeError("no deadline")
+
+    @property
+    def health(self) -> int:
+        raise RuntimeError("no health")
+
+    def opinion(self, peer: guthi.NodeId, now: float) -> str:
+        raise RuntimeError("no opinion")
+
+    def member(self, member: guthi.Member, now: float) -> Sequence[Effect]:
+        return [
+            Note(member.id, object()), Note(member.id, bytes(5000)), Ping(member.id, "x"), 7,  # type: ignore
+            Accuse(member.id, MemberState.LEFT, "", ""), Note(member.id, "hello"), Ping(member.id, 1),
+        ]  # fmt: skip
+
+    def noted(self, peer: guthi.NodeId, value: Any, now: float) -> Sequence[Effect]:
+        raise KeyError(value)
+
+    def answered(self, peer: guthi.NodeId, number: int, now: float) -> Sequence[Effect]:
+        raise RuntimeError("no answer")
+
+    def on_deadline(self, now: float) -> Sequence[Effect]:
+        self.calls += 1
+        raise guthi.MalformedMessage("from nobody")
+
+
+class BrokenPlugin(guthi.Plugin):
+    name = "broken"
+
+    @guthi.hookimpl
+    def failure_detectors(self) -> Sequence[type[Detector]]:
+        return [Broken]
+
+
+@pytest.mark.parametrize("deadline", ["past", "nan", "none"])
+@simulated
+async def test_a_detector_that_is_broken_everywhere_disturbs_nobody(world: World, deadline: str) -> None:
+    world.expect("the failure detector 'broken' failed")
+    world.expect("what the failure detector wants cannot be done")
+    await two(world, BrokenPlugin, detector="broken", settings={"deadline": deadline})
+    await asyncio.sleep(10)
+    health = world.nodes["bob"].node.require(HEALTH)
+    (sight,) = health.table()
+    assert sight.rtt_s is not None and (sight.suspicion, health.score) == ("", 0)
+    detector = health.watch.detector
+    assert isinstance(detector, Broken)
+    assert 0 < detector.calls <= 1100 if deadline == "past" else detector.calls == 0
+    assert world.is_whole()
 
 
 # ---- callbacks
@@ -155,6 +230,22 @@ async def test_callbacks_are_called_for_their_node_and_disturb_nobody(world: Wor
     await world.until(lambda: len(called) == 3, within=20)
     await asyncio.sleep(5)
     assert sorted(called) == ["all", "id", "member"]
+
+
+@simulated
+async def test_callbacks_that_hang_keep_no_other_waiting(world: World) -> None:
+    await two(world, detector="swim")
+    health = world.nodes["alice"].node.require(HEALTH)
+    called: list[str] = []
+    for _ in range(20):
+
+        @health.on_failure("bob")
+        def hang(member: guthi.Member) -> asyncio.Future[None]:
+            return asyncio.get_running_loop().create_future()
+
+    health.on_failure("bob", lambda member: called.append(member.name))
+    world.nodes["bob"].crash()
+    await world.until(lambda: called == ["bob"], within=20)
 
 
 # ---- what is shown

@@ -84,6 +84,7 @@ def test_an_answer_to_an_earlier_probe_is_too_late() -> None:
 
 def test_suspicion_ends_in_failure_unless_refuted() -> None:
     machine = swim(3)
+    run(machine, 0.0, 10.0, answering(machine))
     machine.member(member(1, MemberState.SUSPECT, accuser=2), 10.0)
     machine.member(member(2, MemberState.SUSPECT, accuser=1), 10.0)
     machine.member(member(2, MemberState.ALIVE, incarnation=1), 11.0)
@@ -97,7 +98,9 @@ def test_suspicion_ends_in_failure_unless_refuted() -> None:
 
 def test_a_newer_suspicion_begins_anew() -> None:
     machine = swim(3)
+    run(machine, 0.0, 10.0, answering(machine))
     machine.member(member(1, MemberState.SUSPECT, accuser=2), 10.0)
+    run(machine, 10.0, 12.0, answering(machine))
     machine.member(member(1, MemberState.SUSPECT, incarnation=1, accuser=2), 12.0)
     effects = of(run(machine, 12.0, 15.0, answering(machine)), Accuse)
     assert [at for at, _ in effects] == [15.0]
@@ -231,3 +234,21 @@ def test_what_waits_to_be_told_is_bounded() -> None:
 def test_a_bad_note_is_refused(wire: object) -> None:
     with pytest.raises(MalformedMessage):
         from_wire(wire)
+
+
+def test_a_node_that_was_stopped_itself_asks_the_relays_and_waits_for_them() -> None:
+    machine = swim(4)
+    run(machine, 0.0, 5.0, answering(machine))
+    machine.on_deadline(machine.deadline or 0.0)  # a ping, and then it is stopped
+    woken_at = (machine.deadline or 0.0) + 30.0
+    assert {type(effect) for effect in machine.on_deadline(woken_at)} == {Relay}
+    assert machine.deadline == woken_at + 0.5
+
+
+def test_a_node_that_was_stopped_itself_waits_longer_for_a_refutation() -> None:
+    machine = swim(4)
+    machine.member(member(1, MemberState.SUSPECT, accuser=2), 1.0)
+    effects = run(machine, 61.0, 63.0, answering(machine))
+    assert of(effects, Accuse) == []
+    effects = run(machine, 63.0, 120.0, answering(machine))
+    assert {effect.peer for _, effect in of(effects, Accuse)} == set(ids(1))

@@ -136,7 +136,7 @@ def test_every_named_region_is_worth_a_look(name: str) -> None:
 def test_the_cluster_file_has_the_four_nodes() -> None:
     cluster = tomllib.loads(files("guthi_mandelbrot").joinpath("cluster.toml").read_text())
     assert [node["name"] for node in cluster["cluster"]["nodes"]] == ["alice", "bob", "carol", "dave"]
-    assert cluster["node"]["plugins"] == ["rpc", "mandelbrot"]
+    assert cluster["node"]["plugins"] == ["rpc", "health", "mandelbrot"]
 
 
 def test_a_lost_node_costs_seconds() -> None:

@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from guthi.api import NodeId
-from guthi.broadcast.messages import MOST_TOPIC_BYTES, Message, Payload, decode, encode
+from guthi.broadcast.messages import Message, Payload, decode, encode
 from guthi.broadcast.plumtree import Deliver, Effect, Plumtree, Send
 from guthi.calmlog import CalmLog
 from guthi.errors import MalformedMessage, NodeClosed, PeerLost, UsageError
+from guthi.exchange import Handler, Incoming, check_topic
 from guthi.membership.members import MemberEvent
-from guthi.requests import Handler, Incoming
 from guthi.values.codec import Codec
 
 __all__ = ["Broadcasting"]
@@ -69,7 +69,7 @@ class Broadcasting:
         """Let `handler` take what others broadcast on a topic; raises UsageError if it has a handler already."""
         if topic in self._handlers:
             raise UsageError(f"broadcasts on {topic!r} have a handler already; choose another name")
-        _check_topic(topic)
+        check_topic(topic)
         self._handlers[topic] = handler
 
     async def broadcast(self, topic: str, value: Any) -> None:
@@ -77,7 +77,7 @@ class Broadcasting:
 
         Raises NotEncodable, NodeClosed, and UsageError for a topic or a value that is too long.
         """
-        _check_topic(topic)
+        check_topic(topic)
         body = b"".join(self._codec.encode(value))
         if len(body) > self._longest_bytes:
             raise UsageError(
@@ -179,8 +179,3 @@ class Broadcasting:
             payload.id.origin,
             exc_info=error,
         )
-
-
-def _check_topic(topic: str) -> None:
-    if not 0 < len(topic.encode()) <= MOST_TOPIC_BYTES:
-        raise UsageError(f"the topic {topic!r} is not 1 to {MOST_TOPIC_BYTES} bytes long")

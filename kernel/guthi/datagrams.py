@@ -9,6 +9,7 @@ cluster key is believed. What cannot be read, or comes from no member, is counte
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -17,14 +18,13 @@ from typing import Any, TypeAlias
 from guthi.api import NodeId
 from guthi.calmlog import CalmLog
 from guthi.errors import MalformedMessage, UsageError
-from guthi.requests import Incoming
+from guthi.exchange import Incoming, check_topic
 from guthi.values.codec import Codec
 
 __all__ = ["LIMIT_BYTES", "DatagramHandler", "Datagrams"]
 
 LIMIT_BYTES = 1000
 """The longest datagram, id and topic included: with the seal it fits every path."""
-TOPIC_LIMIT_BYTES = 255
 _HEAD_BYTES = NodeId.SIZE + 1
 
 DatagramHandler: TypeAlias = Callable[[Incoming], None]
@@ -49,16 +49,18 @@ class Datagrams:
         """Let a plain function hear a topic; raises UsageError if it has a handler already."""
         if topic in self._handlers:
             raise UsageError(f"the datagrams of {topic!r} have a handler already; choose another name")
-        if not 0 < len(topic.encode()) <= TOPIC_LIMIT_BYTES:
-            raise UsageError(f"the topic {topic!r} is not 1 to {TOPIC_LIMIT_BYTES} bytes long")
+        check_topic(topic)
+        if inspect.iscoroutinefunction(handler):
+            raise UsageError(f"the handler of the datagrams of {topic!r} is an `async def`; make it a plain function")
         self._handlers[topic] = handler
 
     def pack(self, sender: NodeId, topic: str, value: Any) -> bytes:
         """The datagram for a value; raises NotEncodable, and UsageError when it is too long."""
+        check_topic(topic)
         name = topic.encode()
         body = b"".join(self._codec.encode(value))
         size_bytes = _HEAD_BYTES + len(name) + len(body)
-        if len(name) > TOPIC_LIMIT_BYTES or size_bytes > LIMIT_BYTES:
+        if size_bytes > LIMIT_BYTES:
             raise UsageError(f"a datagram has at most {LIMIT_BYTES} bytes and this one {size_bytes}; use a cast for it")
         return sender + bytes([len(name)]) + name + body
 
@@ -82,7 +84,9 @@ class Datagrams:
     def _call(self, handler: DatagramHandler, incoming: Incoming, topic: str) -> None:
         try:
             handler(incoming)
-        except Exception as error:  # noqa: BLE001 - a handler's failure is told, and disturbs nobody
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is told and disturbs nobody; no SystemExit ends this node
             self._log.error(
                 "the handler of the datagrams of %r failed on one from %s", topic, incoming.peer, exc_info=error
             )

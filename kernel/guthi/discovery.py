@@ -22,6 +22,7 @@ from guthi.security.keyring import ClusterKey, Keyring
 __all__ = ["LanDiscovery", "announcement_of", "cluster_tag"]
 
 MAX_FOUND = 256
+MAX_TAGS = 8  # what stands in one string of a text record; the keys used first are those that others have
 TAG_BYTES = 8
 
 log = logging.getLogger("guthi.discovery")
@@ -34,7 +35,7 @@ def cluster_tag(key: ClusterKey) -> str:
 
 def announcement_of(me: Member, keyring: Keyring) -> Announcement:
     """What is said of a node."""
-    return Announcement(str(me.id), me.addresses, tuple(cluster_tag(key) for key in keyring.keys))
+    return Announcement(str(me.id), me.addresses, tuple(cluster_tag(key) for key in keyring.keys[:MAX_TAGS]))
 
 
 class LanDiscovery:

@@ -86,7 +86,7 @@ class RemoteError(GuthiError):
 
 
 class StreamEnded(GuthiError):
-    """The handler at the other end of a stream has returned, and takes no more values."""
+    """The handler at the other end of a stream has returned, or its opener is gone: no more values are taken."""
 
 
 class UnknownTopic(GuthiError, LookupError):

@@ -109,7 +109,7 @@ class Network:
         self._entry: Entry  # likewise
         self.keys: Rotating  # likewise
         self.gossip_at: float | None = None  # when the membership machine wants to be called; it changes in `perform`
-        self._me = me
+        self._me, self._own_id = me, identity.node_id
         self.requests = Requests(self._loop, codec, self)
         self.streams = Streams(self.requests, codec, self, config.transport.stream_window)
         self.endpoint = Endpoint(
@@ -138,6 +138,7 @@ class Network:
         self._port_dropped: Mapping[str, int] = {}
         self._datagram_limit: Callable[[Address], int] = lambda _: config.transport.max_datagram
         self._member_at: dict[Address, NodeId] = {}
+        self._known_at: dict[NodeId, tuple[Address, ...]] = {}  # where `_member_at` has whom
         self._lan = LanDiscovery(host, lambda found: self.perform(self.membership.join(found, self._loop.time())))
 
     def _broadcasting(self, codec: Codec) -> Broadcasting:
@@ -270,8 +271,12 @@ class Network:
             raise UnknownMember(f"no member is called {name_or_id}; known are: {known}")
         return found
 
+    def is_writable(self, peer: NodeId) -> bool:
+        """Whether not too much waits for this peer, which is the ordinary case."""
+        return not self._backpressure.is_full(peer)
+
     def writable(self, peer: NodeId) -> Coroutine[Any, Any, None]:
-        """Wait until not too much waits for this peer; returns at once in the ordinary case."""
+        """Wait until not too much waits for this peer."""
         return self._backpressure.writable(peer)
 
     def accuse(self, peer: NodeId, state: MemberState, *, path: str, evidence: str, health: int = 0) -> None:
@@ -294,7 +299,7 @@ class Network:
 
     def post(self, peer: NodeId, parts: list[Buffer], channel: int = UNORDERED) -> Posted | None:
         """Send a message; to this node itself it is delivered at the end of the turn."""
-        if peer == self.membership.me.id:
+        if peer == self._own_id:
             self._loop.call_soon(self.requests.received, peer, b"".join(parts))
             return None
         member = self.membership.get(peer)
@@ -419,17 +424,30 @@ class Network:
         self._driver.touch()
 
     def _member_changed(self, event: MemberEvent) -> None:
-        for address in event.member.addresses:
-            if event.member.is_present:
-                self._member_at[address] = event.member.id
-            elif self._member_at.get(address) == event.member.id:
-                del self._member_at[address]
+        self._locate(event.member)
         if isinstance(event, MemberFailed | MemberLeft):
-            self.requests.peer_lost(event.member.id, self._end_of(event.member))
-            verb = "left" if isinstance(event, MemberLeft) else "failed"
-            self.endpoint.disconnect(event.member.id, f"it holds that this node {verb}{self._finding(event.member)}")
+            self._part_from(event.member)
         self.broadcasting.member_changed(event)
         self._hooks.notify(HOOKS[type(event)], member=event.member)
+
+    def _part_from(self, member: Member) -> None:
+        """Expect nothing more of a member, and send it nothing more.
+
+        Who leaves closes the session itself, when all that it sent before has arrived: its goodbye may overtake that.
+        """
+        self.requests.peer_lost(member.id, self._end_of(member))
+        if member.state is MemberState.LEFT and self.endpoint.state(member.id) is LinkState.OPEN:
+            return
+        verb = "left" if member.state is MemberState.LEFT else "failed"
+        self.endpoint.disconnect(member.id, f"it holds that this node {verb}{self._finding(member)}")
+
+    def _locate(self, member: Member) -> None:
+        for address in self._known_at.pop(member.id, ()):
+            if self._member_at.get(address) == member.id:
+                del self._member_at[address]
+        if member.is_present:
+            self._known_at[member.id] = member.addresses
+            self._member_at.update(dict.fromkeys(member.addresses, member.id))
 
     def _end_of(self, member: Member) -> str:
         """Why nothing is sent any more to a member that left or failed."""

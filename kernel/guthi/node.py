@@ -14,6 +14,7 @@ from guthi.api import PROTOCOL_VERSION, Address, Host, NodeId
 from guthi.configuration.config import Config
 from guthi.datagrams import DatagramHandler
 from guthi.errors import DeadlineExceeded, NodeClosed, PluginError, UsageError
+from guthi.exchange import check_timeout
 from guthi.hooks import HookBus
 from guthi.membership.members import Member, MemberState, Role
 from guthi.network import Network
@@ -130,15 +131,17 @@ class Node:
 
         Raises what the handler raised, DeadlineExceeded, PeerLost, UnknownTopic, NotEncodable, UnknownMember.
         """
-        peer = self._id_of(member)
+        peer, network = self._id_of(member), self.network
+        if not network.is_writable(peer):
+            timeout_s = await self._writable_within(peer, timeout_s)
+        return await network.requests.request(peer, topic, value, timeout_s)
+
+    async def _writable_within(self, peer: NodeId, timeout_s: float | None) -> float | None:
+        """Wait until the peer takes more, and return how much of the time is left; raises DeadlineExceeded."""
         if timeout_s is None:
             await self.network.writable(peer)
-        else:
-            timeout_s = await self._writable_within(peer, timeout_s)
-        return await self.network.requests.request(peer, topic, value, timeout_s)
-
-    async def _writable_within(self, peer: NodeId, timeout_s: float) -> float:
-        """Wait until the peer takes more, and return how much of the time is left; raises DeadlineExceeded."""
+            return None
+        check_timeout(timeout_s)
         clock = asyncio.get_running_loop().time
         started_at = clock()
         try:
@@ -167,9 +170,7 @@ class Node:
         raised, DeadlineExceeded `timeout_s` after the opening, PeerLost, UnknownTopic.
         """
         peer = self._id_of(member)
-        if timeout_s is None:
-            await self.network.writable(peer)
-        else:
+        if not self.network.is_writable(peer):
             timeout_s = await self._writable_within(peer, timeout_s)
         with self.network.streams.open(peer, topic, value, timeout_s) as stream:
             yield stream
@@ -177,7 +178,8 @@ class Node:
     async def cast(self, member: Member | NodeId | str, topic: str, value: Any) -> None:
         """Send a value that needs no answer. It arrives once, unless the peer is lost."""
         peer = self._id_of(member)
-        await self.network.writable(peer)
+        if not self.network.is_writable(peer):
+            await self.network.writable(peer)
         self.network.requests.cast(peer, topic, value)
 
     async def broadcast(self, topic: str, value: Any) -> None:

@@ -100,12 +100,14 @@ class Rotating:
         to the caller.
         """
         before = await self.survey(members, timeout_s)
+        if change.action is Action.REMOVE and not any(change.subject in each.key_ids for each in before):
+            raise UsageError(f"nobody that is reached holds {change.subject.hex()}: it is gone, or another was meant")
         reached = [holding for holding in before if holding.key_ids]
         others = [holding for holding in reached if holding.member.id != self._me]
         if not force:
             _check(change, [holding for holding in before if holding.member.id != self._me])
         slots = asyncio.Semaphore(AT_A_TIME)
-        problems: dict[NodeId, str] = {}
+        problems = {each.member.id: each.problem for each in before if not each.key_ids}  # nobody tells them
 
         async def tell(holding: Holding) -> None:
             async with slots:

@@ -8,17 +8,17 @@ answered, unless it is gone.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from guthi.api import NodeId
 from guthi.calmlog import CalmLog
 from guthi.envelope import FAULT, REPLY, pack
 from guthi.errors import MalformedMessage, PeerLost, UnknownTopic, UsageError
-from guthi.exchange import Handler, Incoming, Streaming, Watching, Wire, check_topic
+from guthi.exchange import Handler, Incoming, Opened, Streaming, Watching, Wire, check_topic
 from guthi.transport.alarms import Alarms
 from guthi.transport.outbox import UNORDERED
 from guthi.values.codec import Codec
@@ -49,6 +49,7 @@ class Serving:
         self._codec, self._wire, self._watching, self._alarms = codec, wire, watching, alarms
         self._handlers: dict[str, Handler] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._opened: dict[Key, Opened] = {}
         self._under_way: Counter[NodeId] = Counter()  # casts too
         self._log = CalmLog(log, asyncio.get_running_loop().time)
         self._closed = False
@@ -69,7 +70,7 @@ class Serving:
 
     def serve(self, caller: Caller, deadline: float | None, payload: memoryview) -> None:
         """A request or a cast has come. Raises MalformedMessage for a cast when too much is under way for that peer."""
-        if self._under_way[caller.peer] >= MAX_UNDER_WAY:
+        if self._under_way.get(caller.peer, 0) >= MAX_UNDER_WAY:
             self._refuse(caller)
             return
         try:
@@ -82,7 +83,7 @@ class Serving:
         except BaseException as error:  # noqa: BLE001 - it is the caller's to see; not even SystemExit ends this node
             self._reply_fault(caller, error)
             return
-        if not inspect.isawaitable(result):
+        if not hasattr(result, "__await__"):
             self._reply(caller, result)
             return
         task = self._start(caller, result)
@@ -101,7 +102,9 @@ class Serving:
             self._reply_fault(caller, error)
             return
         task = self._start(caller._replace(channel=opened.channel), opened.work)
-        self._begun((caller.peer, caller.request_id), task, deadline)
+        key = (caller.peer, caller.request_id)
+        self._begun(key, task, deadline)
+        self._opened[key] = opened
         task.add_done_callback(opened.served)
 
     def _refuse(self, caller: Caller) -> None:
@@ -113,25 +116,32 @@ class Serving:
     def _start(self, caller: Caller, work: Awaitable[Any]) -> asyncio.Task[None]:
         task = self._wire.start(self._finish(caller, work))
         self._under_way[caller.peer] += 1
-        task.add_done_callback(lambda _: self._one_less(caller.peer))
+        task.add_done_callback(lambda _: self._one_less(caller.peer, work))
         return task
 
-    def _one_less(self, peer: NodeId) -> None:
+    def _one_less(self, peer: NodeId, work: Awaitable[Any]) -> None:
+        if isinstance(work, Coroutine):
+            work.close()  # where it was cancelled before it began
         self._under_way[peer] -= 1
         if not self._under_way[peer]:
             del self._under_way[peer]
 
     def _begun(self, key: Key, task: asyncio.Task[None], deadline: float | None) -> None:
+        self.cancel(key)  # of a peer that has restarted and counts anew, and whose former request is slow to end
         self._tasks[key] = task
         self._watching.opened(key[0])
-        task.add_done_callback(lambda _: self._ended(key))
+        task.add_done_callback(partial(self._ended, key))
         if deadline is not None:
             self._alarms.set(key, deadline)
+        else:
+            self._alarms.clear(key)
 
-    def _ended(self, key: Key) -> None:
-        self._tasks.pop(key, None)
-        self._alarms.clear(key)
+    def _ended(self, key: Key, task: asyncio.Task[None]) -> None:
         self._watching.ended(key[0])
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+            self._opened.pop(key, None)
+            self._alarms.clear(key)
 
     async def _finish(self, caller: Caller, result: Awaitable[Any]) -> None:
         try:
@@ -144,7 +154,9 @@ class Serving:
                 raise  # nobody waits any more; else the handler raised it by itself
             self._reply_fault(caller, error)
         else:
-            self._reply(caller, value)
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():  # else nobody waits, or waits for another request of that id
+                self._reply(caller, value)
 
     def _reply(self, caller: Caller, value: Any) -> None:
         if caller.request_id is None or self._closed:
@@ -183,6 +195,8 @@ class Serving:
         """Nobody waits for the answer any more."""
         task = self._tasks.get(key)
         if task is not None:
+            if (opened := self._opened.pop(key, None)) is not None:
+                opened.stop()
             task.cancel()
 
     def break_off(self, caller: Caller, error: Exception) -> None:

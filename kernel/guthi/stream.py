@@ -4,8 +4,8 @@
 |--------|--------------------------------------------------------|-------------|------------------------------------|
 | OPEN   | values may pass, each way until it is finished         | may wait    | may wait                           |
 | ENDED  | the far side's handler has returned                    | StreamEnded | what has come, then the end        |
-| FAILED | the far side's handler raised, or something else did   | the error   | what has come, then the error; at  |
-|        |                                                        |             | once when it is not the handler's  |
+| FAILED | the far side's handler raised, or something else did:  | the error   | what has come, then the error; at  |
+|        | for a handler, the opener is gone                      |             | once when it is not the handler's  |
 | LEFT   | the opener left `async with`, or our handler has ended | UsageError  | UsageError                         |
 
 How many values may be on their way is decided in `flow`; what ends a stream, in `streams`.

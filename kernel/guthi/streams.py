@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from guthi.api import NodeId
 from guthi.envelope import OPEN, VALUE, WAIT
-from guthi.errors import MalformedMessage, NodeClosed, UnknownTopic, UsageError
+from guthi.errors import MalformedMessage, NodeClosed, StreamEnded, UnknownTopic, UsageError
 from guthi.exchange import Incoming, Wire, check_topic
 from guthi.requests import Asked, Requests
 from guthi.serving import Caller
@@ -33,6 +33,7 @@ __all__ = ["MAX_ACCEPTED", "StreamHandler", "Streams"]
 MAX_ACCEPTED = 1024  # streams that one peer may have open here
 BY_OPENER, BY_ANSWERER = 0, 1
 
+_Key: TypeAlias = tuple[NodeId, int, int]  # a peer, the id of the stream, and the side that the peer writes
 
 StreamHandler: TypeAlias = Callable[[Incoming, Stream], Coroutine[Any, Any, None]]
 
@@ -42,11 +43,11 @@ class _Accepted(NamedTuple):
 
     channel: int
     work: Coroutine[Any, Any, None]
+    stop: Callable[[], None]
     ended: Callable[[bool], None]
 
     def served(self, task: asyncio.Task[None]) -> None:
         """The handler has ended."""
-        self.work.close()  # where it was cancelled before it began
         self.ended(task.cancelled())
 
 
@@ -78,7 +79,7 @@ class Streams:
     def __init__(self, requests: Requests, codec: Codec, wire: Wire, window_bytes: int) -> None:
         self._requests, self._codec, self._wire, self._window_bytes = requests, codec, wire, window_bytes
         self._handlers: dict[str, StreamHandler] = {}
-        self._streams: dict[tuple[NodeId, int, int], Stream] = {}  # by the side that the far end writes
+        self._streams: dict[_Key, Stream] = {}
         self._accepted: Counter[NodeId] = Counter()
         self._channels: dict[NodeId, _Channels] = {}
         self._closed = False
@@ -150,20 +151,32 @@ class Streams:
         stream = Stream(address, self._wire, self._codec, self._window_bytes, break_off)
         self._streams[key] = stream
         self._accepted[peer] += 1
-        ended = partial(self._served, key, channel)
+        ended = partial(self._served, key, stream, channel)
         try:
             stream.begin()
             work = handler(incoming, stream)
             if not inspect.iscoroutine(work):
-                raise UsageError(f"the handler of streams on {topic!r} is no `async def`; make it one")
+                raise UsageError(
+                    f"the handler of streams on {topic!r} is no coroutine function; write `async def`, without `yield`"
+                )
         except BaseException:
             ended(False)
             raise
-        return _Accepted(channel, work, ended)
+        return _Accepted(channel, work, partial(self._stop, key, stream), ended)
 
-    def _served(self, key: tuple[NodeId, int, int], channel: int, was_cancelled: bool) -> None:
+    def _stop(self, key: _Key, stream: Stream) -> None:
+        """The opener is gone: a handler that goes on, to clean up, must not wait, nor hold the id."""
+        stream.over(StreamEnded("the opener of the stream is gone; nobody reads or sends any more"), at_once=True)
+        self._forget(key, stream)
+
+    def _forget(self, key: _Key, stream: Stream) -> None:
+        if self._streams.get(key) is stream:
+            del self._streams[key]
+
+    def _served(self, key: _Key, stream: Stream, channel: int, was_cancelled: bool) -> None:
         peer = key[0]
-        self._streams.pop(key).leave(abandons=was_cancelled)
+        self._forget(key, stream)
+        stream.leave(abandons=was_cancelled)
         self._release_channel(peer, channel)
         self._accepted[peer] -= 1
         if not self._accepted[peer]:

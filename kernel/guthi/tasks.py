@@ -9,6 +9,8 @@ from typing import Any
 
 __all__ = ["TaskSet"]
 
+PATIENCE_S = 5.0
+
 log = logging.getLogger("guthi.tasks")
 
 
@@ -34,9 +36,11 @@ class TaskSet:
         return len(self._tasks)
 
     async def close(self) -> None:
-        """Cancel all tasks and wait until they have ended."""
+        """Cancel all tasks and wait until they have ended; those that go on are logged, and cancelled again."""
         current = asyncio.current_task()
         while tasks := [task for task in self._tasks if task is not current]:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            _, stubborn = await asyncio.wait(tasks, timeout=PATIENCE_S)
+            for task in sorted(stubborn, key=asyncio.Task.get_name):
+                log.warning("%r was cancelled %g s ago and has not ended; it is cancelled again", task, PATIENCE_S)

@@ -71,6 +71,31 @@ def test_a_topic_has_one_handler_and_a_name() -> None:
         bob.handle("", lambda _: None)
 
 
+@pytest.mark.parametrize("topic", ["", "\ud800", 5, 256 * "a"])
+def test_what_is_no_topic_is_refused_in_both_directions(topic: str) -> None:
+    with pytest.raises(UsageError, match="topic"):
+        ear().handle(topic, lambda _: None)
+    with pytest.raises(UsageError, match="topic"):
+        ear().pack(ALICE, topic, 1)
+
+
+def test_a_coroutine_function_would_never_run() -> None:
+    async def hear(incoming: Incoming) -> None: ...
+
+    with pytest.raises(UsageError, match="make it a plain function"):
+        ear().handle("pulse", hear)  # type: ignore[arg-type]
+
+
+def test_a_handler_ends_neither_the_node_nor_the_turn(caplog: pytest.LogCaptureFixture) -> None:
+    def leave(incoming: Incoming) -> None:
+        raise SystemExit(3)
+
+    bob = ear(ALICE)
+    bob.handle("pulse", leave)
+    assert bob.received(ear().pack(ALICE, "pulse", 1)) == ALICE
+    assert "failed" in caplog.text
+
+
 def test_a_handler_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     bob = ear(ALICE)
     bob.handle("pulse", lambda incoming: incoming.value / 0)

@@ -7,15 +7,16 @@ import builtins
 import logging
 import socket
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from guthi import Config, Node
 from guthi.api import Address, Announcement
-from guthi.discovery import MAX_FOUND, LanDiscovery, cluster_tag
+from guthi.discovery import MAX_FOUND, LanDiscovery, announcement_of, cluster_tag
 from guthi.errors import ConfigError
-from guthi.security.keyring import ClusterKey
+from guthi.security.keyring import MAX_KEYS, ClusterKey, Keyring
 from guthi.security.rotation import Action, Change
 from guthi.testing import World, simulated
 
@@ -91,6 +92,15 @@ def test_a_tag_tells_clusters_apart_and_shows_neither_key_nor_key_id() -> None:
     tag = cluster_tag(KEY)
     assert tag != cluster_tag(OTHER) and len(tag) == 16
     assert KEY.fingerprint not in tag and tag not in KEY.secret.hex()
+
+
+def test_a_full_keyring_fits_an_announcement() -> None:
+    service = pytest.importorskip("guthi.discovery_mdns")
+    keyring = Keyring([ClusterKey(bytes([number]) * 32) for number in range(MAX_KEYS)])
+    me = SimpleNamespace(id="me", addresses=ADDRESSES)
+    said = announcement_of(me, keyring)  # type: ignore[arg-type]
+    assert cluster_tag(keyring.primary) in said.tags
+    assert service._announcement(service._service(said)).tags == said.tags
 
 
 @simulated

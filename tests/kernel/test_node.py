@@ -14,8 +14,10 @@ from tests.kernel.nodes import Line, a_node, names, until
 
 import guthi
 from guthi import Incoming, MemberState, Node, Plugin, Service, hookimpl, hookspec
+from guthi.api import Address
 from guthi.configuration.config import Config
 from guthi.security.keyring import ClusterKey
+from guthi.testing import Link, World, simulated
 
 GREETER: Service[str] = Service("greeter")
 
@@ -144,6 +146,35 @@ async def test_all_learn_of_all_through_one_address() -> None:
         await until(lambda: all(names(node) == everybody - {node.name} for node in nodes))
         nodes[5].handle("echo", lambda incoming: incoming.value)
         assert await nodes[1].request("n5", "echo", "hello") == "hello"
+
+
+@simulated
+@pytest.mark.guthi_seeds(10)
+async def test_a_goodbye_that_overtakes_what_was_sent_before_loses_nothing(world: World) -> None:
+    bob, alice = await world.start("bob"), await world.start("alice", join=["bob"])
+    world.network.set_link(Link(latency_s=0.01, jitter_s=0.02, loss=0.1), ["alice"], ["bob"])
+    heard: list[int] = []
+    bob.node.handle("news", lambda incoming: heard.append(incoming.value))
+    for number in range(20):
+        await alice.node.cast("bob", "news", number)
+    await alice.stop()
+    assert sorted(heard) == [*range(20)]
+    await world.until(lambda: not bob.node.network.endpoint.peers)
+
+
+@simulated
+async def test_where_a_member_was_is_forgotten_when_it_moves(world: World) -> None:
+    await world.start("alice")
+    await world.start("bob", join=["alice"])
+    alice, bob = world.nodes["alice"].node, world.nodes["bob"].node
+    home = bob.me.addresses
+    for number in range(50):
+        bob.network.membership.update_me(addresses=(*home, Address("10.9.9.9", 1 + number)))
+        bob.network.perform(())
+        await world.until(lambda: alice.member("bob").addresses == bob.me.addresses)
+    assert len(alice.network._member_at) == 2
+    await world.nodes["bob"].stop()
+    await world.until(lambda: not alice.network._member_at)
 
 
 async def test_one_of_several_addresses_is_enough() -> None:

@@ -148,6 +148,35 @@ async def test_a_node_that_was_down_for_two_steps_is_understood_and_brought_up(w
 
 
 @simulated
+async def test_who_comes_back_too_late_to_be_told_is_reported(world: World) -> None:
+    await start_all(world)
+    alice = world.nodes["alice"].node
+    world.network.cut(["alice"], ["erin"])
+    step = asyncio.ensure_future(carry_out(alice, Change(Action.ADD, NEW.secret)))
+    await world.until(lambda: NEW in rings(world)["alice"])
+    world.network.heal()
+    holdings = {each.member.name: each for each in await step}
+    assert holdings["erin"].key_ids == (old_key(world).key_id,)
+    assert "no answer" in holdings["erin"].problem
+    assert [each.problem for name, each in holdings.items() if name != "erin"] == [""] * 4
+
+
+@simulated
+async def test_a_client_brings_a_node_up_that_missed_both_steps(world: World) -> None:
+    await start_all(world)
+    alice = world.nodes["alice"].node
+    others = [each for each in (alice.me, *alice.members) if each.name != "erin"]
+    for change in (Change(Action.ADD, NEW.secret), Change(Action.USE, NEW.key_id)):
+        await alice.network.keys.change(others, change, 5.0)
+    command = world.add("command", join=["alice"], node={"role": "client"})
+    command.config = command.config.with_overrides(security={"cluster_keys": (NEW.text(), old_key(world).text())})
+    await command.start()  # erin has not spoken to it yet, and cannot read what it says first
+    holdings = await carry_out(command.node, Change(Action.ADD, NEW.secret))
+    assert [each.problem for each in holdings] == [""] * 6
+    assert NEW in rings(world)["erin"]
+
+
+@simulated
 async def test_a_key_that_some_do_not_hold_is_not_used(world: World) -> None:
     await start_all(world)
     alice = world.nodes["alice"].node

@@ -290,6 +290,39 @@ async def test_unknown_topics_and_values_without_a_form(pair: tuple[Node, Node])
         assert await anext(stream) == 1
 
 
+async def test_a_handler_that_cleans_up_does_not_wait_for_an_opener_that_is_gone(pair: tuple[Node, Node]) -> None:
+    alice, bob = pair
+    errors: list[Exception] = []
+
+    async def says_goodbye(incoming: Incoming, stream: Stream) -> None:
+        try:
+            await stream.send("welcome")
+            await anext(stream)
+        finally:
+            try:
+                while True:  # sooner or later there is no credit
+                    await stream.send(b"goodbye" * 1000)
+            except guthi.GuthiError as error:
+                errors.append(error)
+
+    async def never_gives_up(incoming: Incoming, stream: Stream) -> None:
+        await stream.send("welcome")
+        while True:
+            try:
+                await anext(stream)
+            except asyncio.CancelledError:
+                continue
+
+    bob.handle_stream("goodbye", says_goodbye)
+    bob.handle_stream("stubborn", never_gives_up)
+    for topic in ("goodbye", "stubborn"):
+        async with asyncio.timeout(10), alice.open_stream("bob", topic) as stream:
+            assert await anext(stream) == "welcome"
+        async with asyncio.timeout(10):
+            await until(lambda: is_clean(bob))
+    assert isinstance(errors[0], guthi.StreamEnded) and "opener of the stream is gone" in str(errors[0])
+
+
 async def test_leaving_early_cancels_the_handler(pair: tuple[Node, Node]) -> None:
     alice, bob = pair
     forever = Forever()
@@ -407,7 +440,7 @@ async def test_what_cannot_be_done_is_refused(pair: tuple[Node, Node]) -> None:
         bob.handle_stream("", double)
     bob.handle_stream("plain", lambda incoming, stream: None)  # type: ignore[arg-type, return-value]
     async with alice.open_stream("bob", "plain") as stream:
-        with pytest.raises(guthi.UsageError, match="no `async def`"):
+        with pytest.raises(guthi.UsageError, match="no coroutine function"):
             await anext(stream)
     async with alice.open_stream("bob", "double", 2) as stream:
         reading = asyncio.ensure_future(anext(stream))
@@ -594,7 +627,7 @@ async def test_a_value_that_a_late_session_refuses_fails_its_stream(here: Stream
         with pytest.raises(guthi.UsageError, match="too long"):
             await anext(second)
         assert first._error is None
-        here.requests.refused(Posted(THERE, [], 0, 0), "of nobody")
+        here.requests.refused(Posted(THERE, [], 0), "of nobody")
         assert first._error is None
 
 

@@ -9,8 +9,8 @@ Invariants
   waits. Then the others go on, and the missing one is told when it comes: order is given up before a message is.
 - The floor of a message says what its origin still had when it sent it. Nobody waits for what lies below; so somebody
   who has just joined waits for nothing, and gaps do not live for ever.
-- Memory is bounded: by what waits for a missing message, by the late ones of a stream, by the number of streams, of
-  which the longest unused go first.
+- Memory is bounded: by what waits for missing messages in all streams together, by the gaps of a stream, by the number
+  of streams, of which the longest unused go first. A gap costs the same however long it is.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from collections.abc import Iterator
 from guthi.api import NodeId
 from guthi.broadcast.messages import MessageId, Payload
 from guthi.transport.alarms import Alarms
+from guthi.transport.ranges import RangeSet
 
 __all__ = ["Arrivals"]
 
 MOST_STREAMS = 100_000
-MOST_LATE = 4096
-MOST_HELD = 4096
+MOST_GAPS = 256
+MOST_HELD = 16_384
 
 
 class _Stream:
@@ -35,7 +36,7 @@ class _Stream:
         self.next = floor
         self.held: dict[int, Payload] = {}
         self.held_bytes = 0
-        self.late: set[int] = set()
+        self.late = RangeSet()
         self.used_at = 0.0
 
     def has(self, sequence: int) -> bool:
@@ -46,7 +47,8 @@ class _Stream:
     def take(self, payload: Payload) -> Iterator[Payload]:
         """Take a new message; yields what can be told now."""
         if payload.id.sequence < self.next:
-            self.late.discard(payload.id.sequence)
+            self.late.remove(payload.id.sequence, payload.id.sequence + 1)
+            self.late.keep_highest(MOST_GAPS)
             yield payload
             return
         self.held[payload.id.sequence] = payload
@@ -54,16 +56,15 @@ class _Stream:
         if payload.floor > self.next:
             yield from self._released(payload.floor)
             self.next = max(self.next, payload.floor)
-        self.late = {number for number in self.late if number >= payload.floor} if self.late else self.late
+        self.late.remove(0, payload.floor)
         yield from self._in_order()
 
     def go_on(self) -> Iterator[Payload]:
         """Wait no longer for what is missing before the first that is held."""
         if self.held:
             first = min(self.held)
-            self.late.update(range(max(self.next, first - MOST_LATE), first))
-            if len(self.late) > MOST_LATE:
-                self.late = set(sorted(self.late)[-MOST_LATE:])
+            self.late.add(self.next, first)
+            self.late.keep_highest(MOST_GAPS)
             self.next = first
             yield from self._in_order()
 
@@ -89,6 +90,7 @@ class Arrivals:
         self._order_s, self._idle_s, self._held_bytes = order_s, idle_s, held_bytes
         self._streams: dict[tuple[NodeId, int], _Stream] = {}
         self._alarms: Alarms[tuple[NodeId, int]] = Alarms()
+        self._all_held = self._all_held_bytes = 0
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -104,9 +106,9 @@ class Arrivals:
         stream = self._streams.pop(key, None) or _Stream(payload.floor)
         self._streams[key] = stream  # at the end: it is the one used last
         stream.used_at = now
-        ready = list(stream.take(payload))
-        while len(stream.held) > MOST_HELD or stream.held_bytes > self._held_bytes:
-            ready += stream.go_on()
+        ready = self._told(stream, stream.take(payload))
+        while stream.held and (self._all_held > MOST_HELD or self._all_held_bytes > self._held_bytes):
+            ready += self._told(stream, stream.go_on())
         self._watch(key, stream, now, is_moving=bool(ready))
         self._forget(now)
         return ready
@@ -121,9 +123,18 @@ class Arrivals:
         ready: list[Payload] = []
         for key in self._alarms.due(now):
             stream = self._streams[key]
-            ready += stream.go_on()
+            ready += self._told(stream, stream.go_on())
             self._watch(key, stream, now, is_moving=True)
         return ready
+
+    def _told(self, stream: _Stream, telling: Iterator[Payload]) -> list[Payload]:
+        """Let a stream tell, and keep count of what all of them hold."""
+        self._all_held -= len(stream.held)
+        self._all_held_bytes -= stream.held_bytes
+        told = list(telling)
+        self._all_held += len(stream.held)
+        self._all_held_bytes += stream.held_bytes
+        return told
 
     def _watch(self, key: tuple[NodeId, int], stream: _Stream, now: float, *, is_moving: bool) -> None:
         if not stream.held:

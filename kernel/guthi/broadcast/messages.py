@@ -139,21 +139,27 @@ def _offers(groups: list[object]) -> dict[MessageId, int]:
         if len(numbers) % 2:
             raise MalformedMessage("an offer without a size")
         for sequence, size_bytes in zip(numbers[::2], numbers[1::2], strict=True):
-            offers[_id(origin, life, sequence)] = _number(size_bytes, 0)
+            offers[MessageId(origin, life, _number(sequence, 1))] = _number(size_bytes, 0)
     return _bounded(offers)
 
 
 def _ids(groups: list[object]) -> tuple[MessageId, ...]:
     return tuple(
-        _bounded({_id(origin, life, number): 0 for origin, life, numbers in _groups(groups) for number in numbers})
+        _bounded(
+            {
+                MessageId(origin, life, _number(number, 1)): 0
+                for origin, life, numbers in _groups(groups)
+                for number in numbers
+            }
+        )
     )
 
 
-def _groups(groups: list[object]) -> Iterable[tuple[object, object, list[object]]]:
+def _groups(groups: list[object]) -> Iterable[tuple[NodeId, int, list[object]]]:
     for group in groups:
         match group:
             case [origin, life, list(numbers)] if len(numbers) <= 2 * MOST_IDS:
-                yield origin, life, numbers
+                yield _origin(origin), _number(life, 0), numbers
             case _:
                 raise MalformedMessage("messages are named by an origin, a life and numbers")
 
@@ -165,9 +171,13 @@ def _bounded(ids: dict[MessageId, int]) -> dict[MessageId, int]:
 
 
 def _id(origin: object, life: object, sequence: object) -> MessageId:
-    if type(origin) is not bytes or len(origin) != NodeId.SIZE:
+    return MessageId(_origin(origin), _number(life, 0), _number(sequence, 1))
+
+
+def _origin(value: object) -> NodeId:
+    if type(value) is not bytes or len(value) != NodeId.SIZE:
         raise MalformedMessage(f"the origin of a broadcast is not {NodeId.SIZE} bytes")
-    return MessageId(NodeId(origin), _number(life, 0), _number(sequence, 1))
+    return NodeId(value)
 
 
 def _number(value: object, least: int) -> int:

@@ -58,3 +58,8 @@ class Audience:
     def key_for(self, address: Address) -> ClusterKey:
         """The key to seal with for that address."""
         return self._exceptions.get(address, self._keyring.primary) if self._exceptions else self._keyring.primary
+
+    def keys_for(self, address: Address) -> list[ClusterKey]:
+        """All keys, in the order in which to try them on somebody who does not answer there."""
+        first = self.key_for(address)
+        return [first, *(key for key in self._keyring.keys if key != first)]

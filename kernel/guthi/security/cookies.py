@@ -104,4 +104,7 @@ def _machine_of(host: str) -> str:
         address = ip_address(host)
     except ValueError:  # with a scope, or the name of a machine in a test
         return host
-    return address.packed[:8].hex() if isinstance(address, IPv6Address) else host
+    if not isinstance(address, IPv6Address):
+        return host
+    mapped = address.ipv4_mapped  # on a port that takes both, an IPv4 machine looks like this
+    return str(mapped) if mapped is not None else address.packed[:8].hex()

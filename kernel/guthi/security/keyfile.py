@@ -1,12 +1,14 @@
 """How cluster keys stand in a file, and how a new keyring takes the place of the old one in it.
 
 A key a line, the one that seals first; what follows `#` is for people. A file is replaced as a whole, by a rename: a
-crash, or a full disk, leaves the old one or the new one. Comments that stand behind a key stay with it.
+crash, or a full disk, leaves the old one or the new one. Comments that stand behind a key stay with it. A file keeps
+its owner: a command of the administrator may write what the node's own user has to read. One that is gone is made anew.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from guthi.errors import ConfigError
@@ -30,7 +32,7 @@ def replace_keys(path: Path, keyring: Keyring, suffix: str) -> None:
     `suffix` names the draft, which lies beside the file for a moment: it must be one that nobody else chooses.
     """
     path = path.resolve()  # a symbolic link stays one
-    remarks = _remarks(path)
+    remarks = _remarks(path) if path.exists() else {}
     lines = [*remarks.get(None, []), *(" ".join([key.text(), *remarks.get(key, [])]) for key in keyring.keys)]
     draft = path.with_name(f"{path.name}.{suffix}")
     try:
@@ -39,12 +41,21 @@ def replace_keys(path: Path, keyring: Keyring, suffix: str) -> None:
                 file.write("".join(f"{line}\n" for line in lines))
                 file.flush()
                 os.fsync(file.fileno())
+            _keep_owner(path, draft)
             os.replace(draft, path)
             sync_folder(path.parent)
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"the key file {path} cannot be replaced: {error.strerror}; nothing was changed") from None
+
+
+def _keep_owner(path: Path, draft: Path) -> None:
+    """Give the draft the owner of the file, where the system has owners and lets us."""
+    if hasattr(os, "chown") and path.exists():
+        before = path.stat()
+        with suppress(PermissionError):
+            os.chown(draft, before.st_uid, before.st_gid)
 
 
 def _lines(path: Path) -> list[str]:

@@ -115,13 +115,15 @@ class Keyring:
 
         A network that accepts the open key next to its own would be open to everybody.
         """
-        if len(keys) > MAX_KEYS:
-            raise ConfigError(f"a keyring has at most {MAX_KEYS} cluster keys, not {len(keys)}; remove those unused")
         if not keys:
             raise ConfigError("a keyring needs at least one cluster key; make one: guthi keygen")
         if OPEN_KEY in keys and any(key != OPEN_KEY for key in keys):
             raise ConfigError("the open key admits everybody; take it out of the cluster keys")
         self._keys = tuple(dict.fromkeys(keys))
+        if len(self._keys) > MAX_KEYS:
+            raise ConfigError(
+                f"a keyring has at most {MAX_KEYS} cluster keys, not {len(self._keys)}; remove those unused"
+            )
         self._by_id = {key.key_id: key for key in self._keys}
         if len(self._by_id) < len(self._keys):
             raise ConfigError("two different cluster keys have one key id; replace one of them: guthi keygen")

@@ -6,7 +6,8 @@ responder's session is *half open*: it can receive, and nothing is sent on it.
 
 One session a pair: when both dial at once, the INIT of the smaller node id wins and the other one's is dropped; its
 messages wait for the winner's session. An INIT that comes again is answered by the same RESPONSE. A node under load
-answers an INIT by a COOKIE, and the initiator sends it again behind that (see `cookies`).
+answers an INIT by a COOKIE, and the initiator sends it again behind that (see `cookies`). While cluster keys are
+rotated a peer may have missed a step and cannot say so: an INIT that is not answered is made anew with the next key.
 
 All these travel in datagrams that are sealed with one cluster key, which is also the psk; after their kind:
     INIT      0x01 | initiator index u32 | Noise message 1
@@ -74,12 +75,16 @@ class _Dial:
     key: ClusterKey
     index: int
     init: bytes
-    address: Address
+    route: Route
     started_at: float
     tries: int
     retry_at: float
     gives_up_at: float
     cookie: bytes | None = None
+
+    @property
+    def address(self) -> Address:
+        return self.route.address
 
     @property
     def message(self) -> bytes:
@@ -145,6 +150,14 @@ class Dialing:
     def dial(self, peer: NodeId, route: Route, now: float) -> None:
         """Send an INIT, and again until it is answered."""
         key = self._audience.key_for(route.address)
+        initiator, index, init = self._made(route, key)
+        retry_at, gives_up_at = now + FIRST_RETRY_S, now + self._timeout_s
+        self._dials[peer] = _Dial(initiator, key, index, init, route, now, 1, retry_at, gives_up_at)
+        self._by_index[index] = peer
+        self._transmit(init, route.address, key)
+
+    def _made(self, route: Route, key: ClusterKey) -> tuple[Initiator, int, bytes]:
+        """A new INIT under a key, and the index that its answer comes with."""
         initiator = Initiator(
             identity=self._identity,
             peer_public_key=route.public_key,
@@ -153,11 +166,7 @@ class Dialing:
             ephemeral_private=self._entropy(32),
         )
         index = self._reserve()
-        init = _init.pack(INIT, index) + initiator.write_init(self._my_hello())
-        retry_at, gives_up_at = now + FIRST_RETRY_S, now + self._timeout_s
-        self._dials[peer] = _Dial(initiator, key, index, init, route.address, now, 1, retry_at, gives_up_at)
-        self._by_index[index] = peer
-        self._transmit(init, route.address, key)
+        return initiator, index, _init.pack(INIT, index) + initiator.write_init(self._my_hello())
 
     def stop(self, peer: NodeId) -> None:
         """Dial no more."""
@@ -303,9 +312,20 @@ class Dialing:
             return GaveUp(peer, f"no answer from {dial.address} for {self._timeout_s:g} s", silent=True)
         if now >= dial.retry_at:
             dial.retry_at = now + min(2 * (now - dial.started_at), MAX_RETRY_S)
+            if dial.cookie is None:  # else the key is right: the peer has read the INIT
+                self._take_next_key(peer, dial)
             dial.tries += 1
             self._transmit(dial.message, dial.address, dial.key)
         return None
+
+    def _take_next_key(self, peer: NodeId, dial: _Dial) -> None:
+        keys = self._audience.keys_for(dial.address)
+        key = keys[dial.tries % len(keys)]
+        if key != dial.key:
+            del self._by_index[dial.index]
+            dial.key = key
+            dial.initiator, dial.index, dial.init = self._made(dial.route, key)
+            self._by_index[dial.index] = peer
 
     def expires_at(self, peer: NodeId) -> float:
         """When the peer's half-open session is given up."""

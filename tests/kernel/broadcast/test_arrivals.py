@@ -80,10 +80,38 @@ def test_a_number_far_ahead_costs_no_memory() -> None:
     arrivals.take(a_payload(2**63), 0.0)
     assert numbers(arrivals.on_deadline(5.0)) == [2**63]
     stream = next(iter(arrivals._streams.values()))
-    assert len(stream.late) <= module.MOST_LATE
+    assert len(stream.late) == 1
     arrivals.take(a_payload(2**64 - 1), 5.0)
     arrivals.on_deadline(10.0)
-    assert len(stream.late) <= module.MOST_LATE
+    assert len(stream.late) == 2
+
+
+def test_many_gaps_cost_bounded_memory() -> None:
+    arrivals = some_arrivals(order_s=0.0)
+    for sequence in range(3, 10 * module.MOST_GAPS, 2):
+        arrivals.take(a_payload(sequence), 0.0)
+        arrivals.on_deadline(0.0)
+    (stream,) = arrivals._streams.values()
+    assert len(stream.late) == module.MOST_GAPS
+    for late in (10 * module.MOST_GAPS - 2, 10 * module.MOST_GAPS - 4):
+        assert numbers(arrivals.take(a_payload(late), 0.0)) == [late]
+
+
+def test_what_waits_is_bounded_over_all_streams_together() -> None:
+    arrivals = some_arrivals(held_bytes=1000)
+    for origin in range(10):
+        told = arrivals.take(a_payload(2, origin=origin, size_bytes=300), 0.0)
+        assert numbers(told) == ([] if origin < 3 else [2])
+    assert sum(stream.held_bytes for stream in arrivals._streams.values()) == 900
+    assert numbers(arrivals.on_deadline(5.0)) == [2, 2, 2]
+    assert arrivals.take(a_payload(2, origin=10, size_bytes=300), 6.0) == []
+
+
+def test_the_number_of_those_that_wait_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_HELD", 3)
+    arrivals = some_arrivals()
+    told = [numbers(arrivals.take(a_payload(2, origin=origin), 0.0)) for origin in range(5)]
+    assert told == [[], [], [], [2], [2]]
 
 
 def test_unused_streams_are_forgotten_and_their_number_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,13 @@ def test_the_key_that_was_heard_from_an_address_is_used_there_until_the_primary_
     assert audience.key_for(HERE) == NEW and len(audience) == 0
 
 
+def test_the_likeliest_key_is_tried_first_and_each_once() -> None:
+    audience = Audience(Keyring([NEW, OLD]))
+    assert audience.keys_for(HERE) == [NEW, OLD]
+    audience.heard(HERE, OLD)
+    assert audience.keys_for(HERE) == [OLD, NEW]
+
+
 def test_a_removed_key_is_used_no_more() -> None:
     audience = Audience(Keyring([NEW, OLD]))
     audience.heard(HERE, OLD)

@@ -57,6 +57,14 @@ def test_a_cookie_is_good_from_one_address_only(gate: InitGate, source: Address)
     assert gate.admit(source, gate.cookie_for(HERE, NOW), NOW) is Admission.SEND_COOKIE
 
 
+def test_ipv4_machines_on_a_port_of_both_families_are_told_apart(gate: InitGate) -> None:
+    under_load(gate)
+    busy, other = Address("::ffff:192.0.2.1", 7), Address("::ffff:192.0.2.2", 7)
+    while gate.admit(busy, gate.cookie_for(busy, NOW), NOW) is Admission.ANSWER:
+        pass
+    assert gate.admit(other, gate.cookie_for(other, NOW), NOW) is Admission.ANSWER
+
+
 @pytest.mark.parametrize("cookie", [b"", bytes(COOKIE_BYTES), b"x" * 100])
 def test_an_invented_cookie_is_none(gate: InitGate, cookie: bytes) -> None:
     under_load(gate)

@@ -53,6 +53,19 @@ def test_a_failure_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.Mon
         assert [each.name for each in path.parent.iterdir()] == ["cluster.key"]
 
 
+def test_a_file_that_is_gone_is_made_anew(path: Path) -> None:
+    path.unlink()
+    replace_keys(path, Keyring([NEW, OLD]), "draft")
+    assert read_keys(path) == [NEW, OLD]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
+def test_a_command_of_the_administrator_leaves_the_file_to_its_owner(path: Path) -> None:
+    os.chown(path, 4321, 8765)
+    replace_keys(path, Keyring([NEW, OLD]), "draft")
+    assert (path.stat().st_uid, path.stat().st_gid) == (4321, 8765)
+
+
 def test_a_symbolic_link_stays_one(path: Path) -> None:
     link = path.with_name("link.key")
     link.symlink_to(path)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guthi.errors import ConfigError
-from guthi.security.keyring import OPEN_KEY, ClusterKey, Keyring
+from guthi.security.keyring import MAX_KEYS, OPEN_KEY, ClusterKey, Keyring
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -117,6 +117,16 @@ def test_the_open_keyring_says_so_and_takes_no_secret_key_beside_it() -> None:
     for keys in ([OPEN_KEY, ClusterKey(b"n" * 32)], [ClusterKey(b"n" * 32), OPEN_KEY]):
         with pytest.raises(ConfigError, match="admits everybody"):
             Keyring(keys)
+
+
+def test_a_full_keyring_can_still_be_rotated_and_takes_no_more() -> None:
+    keys = [ClusterKey(bytes([number]) * 32) for number in range(MAX_KEYS + 1)]
+    full = Keyring(keys[:MAX_KEYS])
+    assert full.using(keys[5].key_id).primary == keys[5]
+    assert full.adding(keys[5]).keys == full.keys
+    assert len(full.removing(keys[5].key_id).keys) == MAX_KEYS - 1
+    with pytest.raises(ConfigError, match="at most 16 cluster keys, not 17"):
+        full.adding(keys[MAX_KEYS])
 
 
 def test_an_empty_keyring_is_refused() -> None:

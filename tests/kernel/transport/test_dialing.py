@@ -243,6 +243,22 @@ def test_a_node_that_missed_both_steps_is_answered_in_the_key_that_it_has() -> N
     assert connected(world, new, other_late)
 
 
+def test_a_node_that_missed_both_steps_and_was_not_heard_yet_is_tried_in_the_key_that_it_has() -> None:
+    world = World()
+    late, new = world.add(keys=(OLD,)), world.add(keys=(NEW, OLD))
+    assert connected(world, new, late)
+    assert len(new.endpoint._dialing._by_index) == 0
+
+
+def test_who_answers_to_no_key_is_given_up_and_forgotten() -> None:
+    world = World()
+    stranger, new = world.add(keys=(ClusterKey(b"s" * 32),)), world.add(keys=(NEW, OLD))
+    assert not connected(world, new, stranger)
+    world.run(10.0)
+    assert new.course == ["PeerDisconnected"]
+    assert len(new.endpoint._dialing) == len(new.endpoint._dialing._by_index) == 0
+
+
 def test_a_peer_that_has_caught_up_is_answered_in_the_new_key() -> None:
     world = World()
     late, new = world.add(keys=(OLD,)), world.add(keys=(NEW, OLD))

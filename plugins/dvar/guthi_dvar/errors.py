@@ -1,0 +1,43 @@
+"""What can go wrong with a variable."""
+
+from __future__ import annotations
+
+from guthi.errors import GuthiError, UsageError
+
+__all__ = [
+    "ConstantWritten",
+    "SourceUnreachable",
+    "TableFull",
+    "TypeMismatch",
+    "UnknownVariable",
+    "ValueUnavailable",
+    "VariableExists",
+]
+
+
+class UnknownVariable(UsageError, LookupError):
+    """No variable has that name, or it has been deleted."""
+
+
+class VariableExists(UsageError):
+    """A variable of that name was created before."""
+
+
+class TypeMismatch(UsageError, TypeError):
+    """A value is not of the type that the variable was created with."""
+
+
+class ConstantWritten(UsageError):
+    """A constant was to be written."""
+
+
+class ValueUnavailable(GuthiError):
+    """No node that can be reached has the newest version that is known here."""
+
+
+class SourceUnreachable(GuthiError):
+    """The node that wrote the newest version cannot be reached, and only it can compare before it writes."""
+
+
+class TableFull(GuthiError):
+    """There are as many variables, or chunks of arrays, as a node may know."""

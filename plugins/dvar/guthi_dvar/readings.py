@@ -1,0 +1,69 @@
+"""What a caller is told beside a value: how fresh it is, and what the variable is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from guthi import NodeId
+from guthi_dvar.errors import UnknownVariable
+from guthi_dvar.peers import Peers
+from guthi_dvar.table import Variable
+
+__all__ = ["Reading", "VariableInfo", "info_of"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """A value and how fresh it is.
+
+    `age_s` is how long ago this node last learnt that it is the newest version; `writer` is the node that wrote it.
+    """
+
+    value: Any
+    version: int
+    age_s: float
+    writer: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class VariableInfo:
+    """What a variable is, as this node knows it; `version` is the highest of all chunks, `source` wrote that one.
+
+    `places` are the names of the nodes that are to keep copies, of an array those of its first chunk; `is_valid` says
+    whether a read on this node needs no other.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...] | None
+    chunk: tuple[int, ...] | None
+    is_constant: bool
+    coherence: str
+    version: int
+    source: str
+    places: tuple[str, ...]
+    is_valid: bool
+
+
+def info_of(variable: Variable, peers: Peers) -> VariableInfo:
+    """What a variable is; raises UnknownVariable if it was deleted."""
+    declaration = variable.declaration
+    if declaration is None:
+        raise UnknownVariable(f"there is no variable {variable.name!r} any more")
+    grid = declaration.grid
+    newest = max((each.newest for each in variable.cells.values()), default=variable.newest(0))
+    return VariableInfo(
+        variable.name,
+        str(np.dtype(grid.dtype)) if grid is not None else str(declaration.kind),
+        grid.shape if grid is not None else None,
+        grid.chunk if grid is not None else None,
+        declaration.is_constant,
+        declaration.coherence.value,
+        newest.number,
+        peers.name_of(newest.node),
+        tuple(map(peers.name_of, peers.places(variable, 0))),
+        all(each.is_valid for each in variable.cells.values()),
+    )

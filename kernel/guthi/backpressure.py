@@ -28,7 +28,7 @@ class Backpressure:
 
         Raises NodeClosed if the node is closed meanwhile.
         """
-        while self._is_full(peer):
+        while self.is_full(peer):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append((peer, future))
             await future
@@ -41,7 +41,7 @@ class Backpressure:
         for peer, future in waiting:
             if future.done():
                 continue
-            if self._is_full(peer):
+            if self.is_full(peer):
                 self._waiting.append((peer, future))
             else:
                 future.set_result(None)
@@ -52,5 +52,6 @@ class Backpressure:
             if not future.done():
                 future.set_exception(NodeClosed("the node was closed before the message could leave"))
 
-    def _is_full(self, peer: NodeId) -> bool:
+    def is_full(self, peer: NodeId) -> bool:
+        """Whether so much waits for the peer that senders should."""
         return self._buffered_bytes(peer) > SEND_BUFFER_BYTES

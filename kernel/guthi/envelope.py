@@ -21,6 +21,7 @@ OPEN, 1 the one that answers it. In all other messages `side` is 0.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 
 from guthi.errors import UsageError
@@ -61,9 +62,20 @@ def topic_of(message: memoryview, topic_bytes: int) -> str:
 
 def pack(kind: int, topic: str, request_id: int, timeout_s: float | None = None, side: int = 0) -> bytes:
     """What goes before the body; raises UsageError for a topic that is too long."""
-    name = topic.encode()
+    timeout_ms = 0 if timeout_s is None else int(min(max(timeout_s * 1000, 1), MAX_TIMEOUT_MS))
+    if not topic:
+        return ENVELOPE.pack(kind, side, 0, timeout_ms, request_id)
+    topic_bytes, name = _sent_form(topic)
+    return ENVELOPE.pack(kind, side, topic_bytes, timeout_ms, request_id) + name
+
+
+@lru_cache(maxsize=256)  # a node has few topics, and says them again and again
+def _sent_form(topic: str) -> tuple[int, bytes]:
+    """The length of a topic, and the topic as it is sent."""
+    try:
+        name = topic.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{topic!r} cannot be a topic; use text without surrogates") from None
     if len(name) > MAX_TOPIC_BYTES:
         raise UsageError(f"a topic is at most {MAX_TOPIC_BYTES} bytes long, not {len(name)}")
-    timeout_ms = 0 if timeout_s is None else int(min(max(timeout_s * 1000, 1), MAX_TIMEOUT_MS))
-    padding = bytes(padded(len(name)) - len(name))
-    return ENVELOPE.pack(kind, side, len(name), timeout_ms, request_id) + name + padding
+    return len(name), name.ljust(padded(len(name)), b"\0")

@@ -13,7 +13,7 @@ from guthi.errors import UsageError
 from guthi.transport.links import Posted
 from guthi.transport.outbox import UNORDERED
 
-__all__ = ["Handler", "Incoming", "Opened", "Streaming", "Watching", "Wire", "check_topic"]
+__all__ = ["Handler", "Incoming", "Opened", "Streaming", "Watching", "Wire", "check_timeout", "check_topic"]
 
 
 @dataclass(slots=True)
@@ -58,6 +58,9 @@ class Opened(Protocol):
     def work(self) -> Coroutine[Any, Any, Any]:
         """The call of its handler."""
 
+    def stop(self) -> None:
+        """The opener is gone: there is nobody to send to, or to wait for, while the work is being cancelled."""
+
     def served(self, task: asyncio.Task[None]) -> None:
         """The work has ended; unless it was cancelled, the opener has been told how."""
 
@@ -101,5 +104,15 @@ class Watching:
 
 def check_topic(topic: str) -> None:
     """Raises UsageError for what cannot be the topic of a handler."""
-    if not 0 < len(topic.encode()) <= MAX_TOPIC_BYTES:
+    try:
+        size_bytes = len(topic.encode())
+    except (AttributeError, UnicodeEncodeError):
+        raise UsageError(f"{topic!r} cannot be a topic; use text without surrogates") from None
+    if not 0 < size_bytes <= MAX_TOPIC_BYTES:
         raise UsageError(f"the topic {topic!r} is not 1 to {MAX_TOPIC_BYTES} bytes long")
+
+
+def check_timeout(timeout_s: float) -> None:
+    """Raises UsageError for what is no time to wait."""
+    if not timeout_s >= 0:
+        raise UsageError(f"a timeout is 0 or more seconds, not {timeout_s}")

@@ -15,7 +15,7 @@ from typing import Any
 from guthi.api import Buffer, NodeId
 from guthi.envelope import CANCEL, CAST, ENVELOPE, FAULT, OPEN, REPLY, REQUEST, pack, padded, topic_of
 from guthi.errors import DeadlineExceeded, MalformedMessage, NodeClosed, PeerLost, UsageError
-from guthi.exchange import Handler, Incoming, Streaming, Watching, Wire
+from guthi.exchange import Handler, Incoming, Streaming, Watching, Wire, check_timeout
 from guthi.serving import Caller, Key, Serving
 from guthi.transport.alarms import Alarms
 from guthi.transport.endpoint import Posted
@@ -101,10 +101,10 @@ class Requests:
         """Send a request without waiting for its outcome; whoever asks has to `let_go` of it in the end."""
         if self._closed:
             raise NodeClosed("the node is closed; make a new one")
-        if timeout_s is not None and not timeout_s >= 0:
-            raise UsageError(f"a timeout is 0 or more seconds, not {timeout_s}")
+        if timeout_s is not None:
+            check_timeout(timeout_s)
         self._next_id = request_id = self._next_id + 1
-        parts: list[Buffer] = [pack(kind, topic, request_id, timeout_s), *self._codec.encode(value)]
+        parts = [pack(kind, topic, request_id, timeout_s), *self._codec.encode(value)]
         asked = Asked(request_id, peer, self._loop.create_future(), timeout_s, channel)
         self._waiting[request_id] = asked
         self._watching.opened(peer)
@@ -129,7 +129,8 @@ class Requests:
     def let_go(self, asked: Asked) -> None:
         """Forget a request; what comes for it is ignored."""
         self._waiting.pop(asked.request_id, None)
-        self._alarms.clear(asked.request_id)
+        if asked.timeout_s is not None:
+            self._alarms.clear(asked.request_id)
         self._watching.ended(asked.peer)
 
     # ---- receiving

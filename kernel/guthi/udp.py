@@ -38,6 +38,7 @@ UNFRAGMENTED_BYTES = 1200  # what any path takes in one piece, for systems that 
 # On Linux: send as it is, never in fragments, and whatever the system believes of the path: sessions find out.
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
 RECEIVES_A_TURN = 8  # then what came is answered: the sender is not kept waiting until the queue is empty
+LONE_BYTES = 1200  # what is shorter comes alone as a rule: to look for more would cost a call that finds nothing
 
 
 class UdpPort:
@@ -138,8 +139,8 @@ class UdpPort:
             received(self._view[: min(step, size)], address, mark)
             for start in range(step, size, step or 1):
                 received(self._view[start : min(start + step, size)], address, mark)
-            if self._socket.fileno() < 0:
-                return True
+            if size < LONE_BYTES or self._socket.fileno() < 0:
+                break
         if came:
             self._receiver.turn_ended()
         return came

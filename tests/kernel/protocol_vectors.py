@@ -239,7 +239,7 @@ class _Wire:
 
     def post(self, peer: NodeId, parts: list[Buffer], channel: int = UNORDERED) -> Posted:
         self.said.append(b"".join(parts))
-        return Posted(peer, parts, UNORDERED, 0)
+        return Posted(peer, parts, UNORDERED)
 
     def abandon(self, posted: Posted) -> None:
         pass

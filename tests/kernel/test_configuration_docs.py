@@ -14,6 +14,7 @@ import pytest
 from guthi import Address, Config, Duration, Size
 from guthi.configuration.cluster import _ClusterTable
 from guthi.configuration.tables import read_table
+from guthi_dvar import DvarPlugin
 from guthi_health import HealthPlugin
 from guthi_mandelbrot import MandelbrotPlugin
 from guthi_mutex import MutexPlugin
@@ -24,6 +25,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encod
 TABLES: dict[str, type] = {
     **{name: type(getattr(Config(), name)) for name in ("node", "security", "transport", "gossip", "broadcast")},
     "plugins.rpc": RpcPlugin.Config,
+    "plugins.dvar": DvarPlugin.Config,
     "plugins.mutex": MutexPlugin.Config,
     "plugins.health": HealthPlugin.Config,
     "plugins.mandelbrot": MandelbrotPlugin.Config,
@@ -33,6 +35,7 @@ ONE, SEVERAL = 0, 1
 WORDS: dict[Any, tuple[str, str]] = {
     str: ("text", "texts"),
     int: ("whole number", "whole numbers"),
+    bool: ("true or false", "choices"),
     Path: ("path", "paths"),
     Address: ("address", "addresses"),
     Duration: ("duration", "durations"),

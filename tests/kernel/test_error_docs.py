@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import guthi_dvar
 import guthi_health
 import guthi_mutex
 import guthi_rpc
 from guthi import GuthiError, errors
 
-PLUGINS = (guthi_health, guthi_mutex, guthi_rpc)
+PLUGINS = (guthi_dvar, guthi_health, guthi_mutex, guthi_rpc)
 PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
 
 

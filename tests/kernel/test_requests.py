@@ -53,7 +53,7 @@ class End:
         body = b"".join(parts)
         if not self.is_cut:
             asyncio.get_running_loop().call_soon(self.other.requests.received, self.me, body)
-        self.posts.append(Posted(peer, parts, channel, len(body)))
+        self.posts.append(Posted(peer, parts, channel))
         return self.posts[-1]
 
     def abandon(self, posted: Posted) -> None:

@@ -68,7 +68,7 @@ class Acknowledgements:
         """The ACK frame for what was received of late; it counts as sent."""
         self._waiting = 0
         self._deadline = None
-        ranges = [(start, stop - 1) for start, stop in self._received.descending()]
+        ranges = self._received.closed_descending()
         self._forget_well_known()
         delay_us = int((now - self._largest_at) * 1e6)
         _, ect1, ect0, ce = self._marks
@@ -79,4 +79,4 @@ class Acknowledgements:
         largest = self._received.next_expected() - 1
         self._named_up_to.append(largest)
         if len(self._named_up_to) == TIMES_NAMED:
-            self._received.remove(0, min(self._named_up_to[0] + 1, largest))
+            self._received.forget_below(min(self._named_up_to[0] + 1, largest))

@@ -52,7 +52,6 @@ from guthi.transport.outbox import UNORDERED
 from guthi.transport.session import (
     MessageReceived,
     Session,
-    SessionClosed,
     SessionEvent,
     SessionLost,
     SessionSettings,
@@ -133,12 +132,13 @@ class Endpoint:
         Messages on one channel arrive in order, on channel 0 as soon as they are complete. Raises UsageError for one
         that the peer does not accept. Where the peer has no route, PeerDisconnected follows at once.
         """
-        posted = Posted(peer, parts, channel, sum(map(len, parts)))
-        link = self._link(peer)
-        if link.session is not None and not link.session.is_stale(now):
-            posted.session, posted.outgoing = link.session, link.session.send(parts, channel)
-            self._stirred[link.index] = link.session
-            return posted
+        link = self._links.get(peer) or self._link(peer)
+        session = link.session
+        if session is not None and not session.is_stale(now):
+            outgoing = session.send(parts, channel)
+            self._stirred[link.index] = session
+            return Posted(peer, parts, channel, session, outgoing)
+        posted = Posted(peer, parts, channel)
         link.pending.append(posted)
         if link.state is not LinkState.DIALING:
             self._dial(link, now)
@@ -209,8 +209,10 @@ class Endpoint:
         link = self._links.get(peer)
         if link is None:
             return 0
-        waiting = sum(posted.size_bytes for posted in link.pending if not posted.abandoned)
-        return waiting + (link.session.buffered_bytes if link.session is not None else 0)
+        buffered_bytes = link.session.buffered_bytes if link.session is not None else 0
+        if link.pending:
+            buffered_bytes += sum(posted.size_bytes for posted in link.pending if not posted.abandoned)
+        return buffered_bytes
 
     def round_trip_s(self, peer: NodeId) -> float | None:
         """The smoothed round-trip time to a peer with an open session."""
@@ -277,13 +279,12 @@ class Endpoint:
 
     def _session_events(self, index: int, peer: NodeId, events: Sequence[SessionEvent]) -> None:
         for event in events:
-            match event:
-                case MessageReceived():
-                    self._events.append(MessageArrived(peer, event.body))
-                case SessionLost():
-                    self._session_over(index, peer, event.reason, silent=True)
-                case SessionClosed():
-                    self._session_over(index, peer, event.reason or "the peer closed the session")
+            if isinstance(event, MessageReceived):
+                self._events.append(MessageArrived(peer, event.body))
+            elif isinstance(event, SessionLost):
+                self._session_over(index, peer, event.reason, silent=True)
+            else:
+                self._session_over(index, peer, event.reason or "the peer closed the session")
 
     def _session_over(self, index: int, peer: NodeId, reason: str, *, silent: bool = False) -> None:
         link = self._links.get(peer)

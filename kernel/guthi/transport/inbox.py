@@ -15,10 +15,10 @@ from __future__ import annotations
 import mmap as memory_maps
 from contextlib import suppress
 from mmap import mmap
-from typing import TypeAlias
 
 from guthi.api import Buffer
 from guthi.errors import MalformedMessage
+from guthi.transport.events import MessageReceived
 from guthi.transport.outbox import (
     COUNTED_MESSAGE_BYTES,
     INITIAL_BULK_CREDIT,
@@ -31,7 +31,7 @@ from guthi.transport.outbox import (
 from guthi.transport.ranges import RangeSet
 from guthi.transport.wire import Abandon, Fragment, Message, encode_credit
 
-__all__ = ["Delivery", "Inbox"]
+__all__ = ["Inbox"]
 
 WINDOW_BYTES = INITIAL_COUNTED_CREDIT_BYTES
 BULK_PLACES = INITIAL_BULK_CREDIT
@@ -40,8 +40,6 @@ PRIVATE = {"flags": memory_maps.MAP_PRIVATE | memory_maps.MAP_ANONYMOUS} if hasa
 MADV_HUGEPAGE: int | None = getattr(memory_maps, "MADV_HUGEPAGE", None)
 MAX_GAPS = 262_144  # how many gaps all channels together may have, beyond the first missing message of each
 MAX_PIECES = 65_536  # separate pieces of all incomplete messages; an honest peer has no more than it has in flight
-
-Delivery: TypeAlias = tuple[int, Buffer]
 
 
 class _Partial:
@@ -105,21 +103,27 @@ class Inbox:
         self._counted_granted = INITIAL_COUNTED_CREDIT_BYTES
         self._bulk_granted = INITIAL_BULK_CREDIT
 
-    def message(self, frame: Message, deliveries: list[Delivery]) -> None:
+    def message(self, frame: Message, deliveries: list[MessageReceived]) -> None:
         """A whole message arrived."""
-        channel = self._channel(frame.channel)
-        key = (frame.channel, frame.sequence)
-        if channel.knows(frame.sequence):
+        number, sequence, body = frame
+        channel = self._channels.get(number) or self._channel(number)
+        if sequence == channel.floor and not channel.ahead and not self._partial:
+            self._begin(len(body))  # the ordinary case: the next one, and nothing waits behind it
+            channel.floor += 1
+            self._deliver(number, body, deliveries)
             return
-        partial = self._partial.pop(key, None)
+        if channel.knows(sequence):
+            return
+        partial = self._partial.pop((number, sequence), None)
         if partial is None:
-            self._begin(len(frame.body))
+            self._begin(len(body))
         else:
-            self._end(partial, len(frame.body))
-        body = frame.body if channel.delivers(frame.sequence) else bytes(frame.body)  # a view holds the whole datagram
-        self._complete(frame.channel, channel, frame.sequence, body, deliveries)
+            self._end(partial, len(body))
+        if not channel.delivers(sequence):
+            body = bytes(body)  # a view holds the whole datagram
+        self._complete(number, channel, sequence, body, deliveries)
 
-    def fragment(self, frame: Fragment, deliveries: list[Delivery]) -> None:
+    def fragment(self, frame: Fragment, deliveries: list[MessageReceived]) -> None:
         """A piece of a message arrived."""
         channel = self._channel(frame.channel)
         if channel.knows(frame.sequence):
@@ -142,7 +146,7 @@ class Inbox:
             self._end(self._partial.pop(key), frame.total)
             self._complete(frame.channel, channel, frame.sequence, partial.buffer, deliveries)
 
-    def abandoned(self, frame: Abandon, deliveries: list[Delivery]) -> None:
+    def abandoned(self, frame: Abandon, deliveries: list[MessageReceived]) -> None:
         """The peer gives a message up; those behind it need not wait for it."""
         channel = self._channel(frame.channel)
         if channel.knows(frame.sequence):
@@ -201,7 +205,7 @@ class Inbox:
             self._counted_done += size_bytes + MESSAGE_COST_BYTES
 
     def _complete(
-        self, number: int, channel: _Channel, sequence: int, body: Buffer, deliveries: list[Delivery]
+        self, number: int, channel: _Channel, sequence: int, body: Buffer, deliveries: list[MessageReceived]
     ) -> None:
         if channel.delivers(sequence):
             self._deliver(number, body, deliveries)
@@ -209,7 +213,7 @@ class Inbox:
             channel.waiting[sequence] = body
         self._settle(number, channel, sequence, deliveries)
 
-    def _settle(self, number: int, channel: _Channel, sequence: int, deliveries: list[Delivery]) -> None:
+    def _settle(self, number: int, channel: _Channel, sequence: int, deliveries: list[MessageReceived]) -> None:
         """Note one sequence, and deliver what was waiting only for it."""
         if sequence != channel.floor:
             before = len(channel.ahead)
@@ -227,6 +231,6 @@ class Inbox:
             if body is not None:
                 self._deliver(number, body, deliveries)
 
-    def _deliver(self, number: int, body: Buffer, deliveries: list[Delivery]) -> None:
+    def _deliver(self, number: int, body: Buffer, deliveries: list[MessageReceived]) -> None:
         self._give_back(len(body))
-        deliveries.append((number, body))
+        deliveries.append(MessageReceived(number, body))

@@ -118,7 +118,7 @@ class Opening:
         header = bytes(datagram[:_HEADER_BYTES])
         if len(header) < _HEADER_BYTES:
             return None
-        number_bytes = header[HEADER_NUMBER]
+        number_bytes = header[HEADER_NUMBER:]
         number = int.from_bytes(number_bytes, "big")
         if not self._window.fresh(number):
             return None

@@ -99,17 +99,27 @@ class DatagramArrived:
     body: bytes
 
 
-@dataclass(slots=True, eq=False)
 class Posted:
     """A message given to `send`; `session` and `outgoing` are set once it is on its way."""
 
-    peer: NodeId
-    parts: Sequence[Buffer]
-    channel: int
-    size_bytes: int
-    session: Session | None = None
-    outgoing: Outgoing | None = None
-    abandoned: bool = False
+    __slots__ = ("abandoned", "channel", "outgoing", "parts", "peer", "session")
+
+    def __init__(
+        self,
+        peer: NodeId,
+        parts: Sequence[Buffer],
+        channel: int,
+        session: Session | None = None,
+        outgoing: Outgoing | None = None,
+    ) -> None:
+        self.peer, self.parts, self.channel = peer, parts, channel
+        self.session, self.outgoing = session, outgoing
+        self.abandoned = False
+
+    @property
+    def size_bytes(self) -> int:
+        """The length of the message."""
+        return sum(map(len, self.parts))
 
 
 @dataclass(frozen=True, slots=True)

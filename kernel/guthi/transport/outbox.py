@@ -17,8 +17,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+from sys import maxsize
 from typing import NamedTuple, TypeAlias
 
 from guthi.api import Buffer
@@ -57,24 +57,37 @@ MAX_CHANNELS = 65_536  # a session remembers each of them as long as it lives
 SMALLEST_PIECE_BYTES = 256  # a fragment shorter than this is not worth its header, unless it is the last
 
 
-@dataclass(slots=True, eq=False)
 class Outgoing:
     """One message on its way out."""
 
-    channel: int
-    sequence: int
-    parts: Sequence[Buffer]
-    size_bytes: int
-    unacknowledged_bytes: int
-    admitted: bool = False  # it is in the queue of its kind, not behind a bulk message
-    begun: bool = False  # it has taken its credit
-    next_offset: int = 0
-    abandoned: bool = False
-    acknowledged: bool = False
-    waits_again: bool = False  # it is in the queue of messages to send again
-    arrived: RangeSet | None = None  # made when a piece of it arrives: most messages are one piece
-    lost: RangeSet | None = None
-    offsets: list[int] | None = None  # where each part begins; made when a piece is cut out of several parts
+    __slots__ = (
+        "abandoned",
+        "acknowledged",
+        "admitted",
+        "arrived",
+        "begun",
+        "channel",
+        "lost",
+        "next_offset",
+        "offsets",
+        "parts",
+        "sequence",
+        "size_bytes",
+        "unacknowledged_bytes",
+        "waits_again",
+    )
+
+    def __init__(self, channel: int, sequence: int, parts: Sequence[Buffer], size_bytes: int) -> None:
+        self.channel, self.sequence, self.parts = channel, sequence, parts
+        self.size_bytes = self.unacknowledged_bytes = size_bytes
+        self.admitted = False  # it is in the queue of its kind, not behind a bulk message
+        self.begun = False  # it has taken its credit
+        self.next_offset = 0
+        self.abandoned = self.acknowledged = False
+        self.waits_again = False  # it is in the queue of messages to send again
+        self.arrived: RangeSet | None = None  # made when a piece of it arrives: most messages are one piece
+        self.lost: RangeSet | None = None
+        self.offsets: list[int] | None = None  # where each part begins; made when a piece is cut out of several parts
 
     @property
     def is_bulk(self) -> bool:
@@ -104,7 +117,7 @@ class Outgoing:
 
 
 class Piece(NamedTuple):
-    """The bytes `start` to `stop` of a message, as one packet carried them."""
+    """The bytes `start` to `stop` of a message, which one packet carried."""
 
     message: Outgoing
     start: int
@@ -119,14 +132,16 @@ class Surrender(NamedTuple):
     size_bytes: int
 
 
-Carried: TypeAlias = Piece | Surrender
+Carried: TypeAlias = Outgoing | Piece | Surrender
+"""What a packet may carry: a whole message, a piece of one, or the word that one is given up."""
 
 
 class Outbox:
-    """All messages of one session that are not yet acknowledged."""
+    """All messages of one session that are not yet acknowledged; the peer accepts none over `max_message_bytes`."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_message_bytes: int = maxsize) -> None:
         self.buffered_bytes = 0
+        self._max_message_bytes = max_message_bytes
         self._next_sequence: dict[int, int] = {}
         self._surrenders: deque[Surrender] = deque()
         self._resend: deque[Outgoing] = deque()
@@ -142,27 +157,31 @@ class Outbox:
     def put(self, parts: Sequence[Buffer], channel: int) -> Outgoing:
         """Queue a message; the parts, which are bytes throughout, must not change until it is acknowledged.
 
-        Raises UsageError for one channel too many.
+        Raises UsageError if it is longer than the peer accepts, or for one channel too many.
         """
         size_bytes = sum(map(len, parts))
+        if size_bytes > self._max_message_bytes:
+            raise UsageError(
+                f"a message of {size_bytes} bytes is longer than the peer's max_message of "
+                f"{self._max_message_bytes}; raise [transport] max_message there, or send it in pieces"
+            )
         if channel == UNORDERED and size_bytes > COUNTED_MESSAGE_BYTES:
             channel = UNORDERED_BULK
         sequence = self._next_sequence.get(channel, 0)
         if not sequence and len(self._next_sequence) >= MAX_CHANNELS:
             raise UsageError(f"a session has at most {MAX_CHANNELS} channels; use one of them again")
         self._next_sequence[channel] = sequence + 1
-        message = Outgoing(channel, sequence, parts, size_bytes, unacknowledged_bytes=size_bytes)
+        message = Outgoing(channel, sequence, parts, size_bytes)
         self.buffered_bytes += size_bytes
-        behind = self._behind_bulk.get(channel)
-        if behind is not None:
-            behind.append(message)
+        if self._behind_bulk and channel in self._behind_bulk:
+            self._behind_bulk[channel].append(message)
         else:
             self._admit(message)
         return message
 
     def _admit(self, message: Outgoing) -> None:
         message.admitted = True
-        if not message.is_bulk:
+        if message.size_bytes <= COUNTED_MESSAGE_BYTES:
             self._counted.append(message)
             return
         self._bulk_waiting.append(message)
@@ -205,16 +224,18 @@ class Outbox:
 
     def acknowledged(self, carried: Carried) -> None:
         """The peer has what a packet carried; it may have had it before."""
-        if isinstance(carried, Surrender) or carried.message.settled:
-            return
-        message, start, stop = carried
-        if stop - start == message.size_bytes:
-            left_bytes = 0
-        else:
+        if isinstance(carried, Outgoing):
+            self._arrived(carried, 0)
+        elif isinstance(carried, Piece):
+            message, start, stop = carried
             if message.arrived is None:
                 message.arrived = RangeSet()
             message.arrived.add(start, stop)
-            left_bytes = message.size_bytes - message.arrived.size()
+            self._arrived(message, message.size_bytes - message.arrived.size())
+
+    def _arrived(self, message: Outgoing, left_bytes: int) -> None:
+        if message.acknowledged or message.abandoned:
+            return
         self.buffered_bytes -= message.unacknowledged_bytes - left_bytes
         message.unacknowledged_bytes = left_bytes
         message.acknowledged = left_bytes == 0
@@ -224,7 +245,7 @@ class Outbox:
         if isinstance(carried, Surrender):
             self._surrenders.append(carried)
             return
-        message, start, stop = carried
+        message, start, stop = carried if isinstance(carried, Piece) else (carried, 0, carried.size_bytes)
         if message.settled or (message.arrived is not None and message.arrived.covers(start, stop)):
             return
         if message.lost is None:
@@ -237,19 +258,16 @@ class Outbox:
     @property
     def ready(self) -> bool:
         """True when `fill` would find something to send."""
-        if not self._anything:
+        if self._counted and self._may_send_counted():
+            return True
+        if not (self._bulk or self._bulk_waiting or self._resend or self._surrenders):
             return False
-        return bool(self._surrenders or self._next_lost() or self._may_send_counted() or self._may_send_bulk())
-
-    @property
-    def _anything(self) -> bool:
-        """False when all queues are empty, which is the ordinary case and quickly told."""
-        return bool(self._counted or self._bulk or self._bulk_waiting or self._resend or self._surrenders)
+        return bool(self._surrenders or self._next_lost() or self._may_send_bulk())
 
     @property
     def empty(self) -> bool:
         """True when nothing waits to be sent, with or without credit."""
-        if not self._anything:
+        if not (self._counted or self._bulk or self._bulk_waiting or self._resend or self._surrenders):
             return True
         waiting = self._next_lost() or _first_live(self._counted) or self._bulk or _first_live(self._bulk_waiting)
         return not (self._surrenders or waiting)
@@ -267,7 +285,8 @@ class Outbox:
             self._bulk_leads = False
         else:
             room = self._fill_counted(room, capacity, frames, carried)
-            self._fill_bulk(room, frames, carried)
+            if self._bulk or self._bulk_waiting:
+                self._fill_bulk(room, frames, carried)
             self._bulk_leads = True
 
     def _fill_surrenders(self, room: int, frames: list[Buffer], carried: list[Carried]) -> int:
@@ -312,7 +331,9 @@ class Outbox:
         return room
 
     def _may_send_counted(self) -> bool:
-        message = _first_live(self._counted)
+        message = self._counted[0] if self._counted else None
+        if message is not None and message.abandoned:
+            message = _first_live(self._counted)
         if message is None:
             return False
         return message.begun or self._counted_used + message.size_bytes + MESSAGE_COST_BYTES <= self._counted_limit
@@ -327,13 +348,14 @@ class Outbox:
                 self._begin(message)
                 message.next_offset = message.size_bytes
                 room = self._whole(message, room, frames, carried)
+                self._counted.popleft()
             else:
                 before = room
                 room = self._next_piece(message, room, frames, carried)
                 if room == before:
                     return room
-            if message.wholly_sent:
-                self._counted.popleft()
+                if message.wholly_sent:
+                    self._counted.popleft()
         return room
 
     def _may_send_bulk(self) -> bool:
@@ -382,7 +404,7 @@ class Outbox:
     def _whole(message: Outgoing, room: int, frames: list[Buffer], carried: list[Carried]) -> int:
         frames.append(message_header(message.channel, message.sequence, message.size_bytes))
         frames.extend(message.parts)
-        carried.append(Piece(message, 0, message.size_bytes))
+        carried.append(message)
         return room - MESSAGE_OVERHEAD_BYTES - message.size_bytes
 
     @staticmethod

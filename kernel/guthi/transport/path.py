@@ -111,7 +111,7 @@ class Path:
 
     def admits(self, in_flight_bytes: int) -> bool:
         """Whether one more datagram of data may leave."""
-        if self.former is not None and not self._has_budget:
+        if self.former is not None and self._budget_bytes <= 0:
             return False
         return in_flight_bytes < self.congestion.window_bytes and self._pacer.allows
 
@@ -153,7 +153,7 @@ class Path:
             congestion.sampled(self.round_trip.latest_s, newest.number, next_number)
         for packet in packets:
             congestion.acknowledged(packet.size_bytes, packet.sent_at, now, round_trip_s, is_full=self.held_back)
-            if mtu.is_probe(packet.number):
+            if packet.number == mtu.probe_number:
                 mtu.probe_arrived()
                 congestion.resized(mtu.datagram_bytes)
             mtu.arrived(packet.size_bytes)
@@ -163,7 +163,7 @@ class Path:
 
     def lost(self, packets: Sequence[SentPacket[Carried]], now: float) -> list[SentPacket[Carried]]:
         """Packets were lost; returns those that were no probes, so that it matters."""
-        data = [packet for packet in packets if not self.mtu.is_probe(packet.number)]
+        data = [packet for packet in packets if packet.number != self.mtu.probe_number]
         if len(data) < len(packets):
             self.mtu.probe_lost()
         if data:

@@ -37,18 +37,21 @@ class PathState(Enum):
 
 
 class PathMtu:
-    """The path to one peer; `largest_bytes` is what the socket and the configuration allow."""
+    """The path to one peer; `largest_bytes` is what the socket and the configuration allow.
+
+    `probe_number` is that of the packet which is the probe on its way.
+    """
 
     __slots__ = (
         "_failed",
         "_large_losses",
         "_passed",
-        "_probe_number",
         "_retry_at",
         "_sizes",
         "_tries",
         "_trying",
         "datagram_bytes",
+        "probe_number",
         "state",
     )
 
@@ -62,7 +65,7 @@ class PathMtu:
         self._search()
 
     def _search(self) -> None:
-        self._probe_number: int | None = None
+        self.probe_number: int | None = None
         self._passed, self._failed = 0, len(self._sizes)  # indices into the sizes
         self._trying, self._tries = len(self._sizes) - 1, 0
         self.datagram_bytes = self._sizes[0]
@@ -75,7 +78,7 @@ class PathMtu:
 
     def probe_bytes(self, now: float) -> int | None:
         """The size of a probe that may go out now, if there is any."""
-        if self._probe_number is not None:
+        if self.probe_number is not None:
             return None
         if self.state is PathState.COMPLETE:
             if self._passed == len(self._sizes) - 1 or now < self._retry_at:
@@ -86,32 +89,28 @@ class PathMtu:
 
     def probe_sent(self, number: int, now: float) -> None:
         """Packet `number` is a probe."""
-        self._probe_number = number
+        self.probe_number = number
         self._tries += 1
         self._retry_at = now + RAISE_AFTER_S
 
-    def is_probe(self, number: int) -> bool:
-        """True for the packet that is the probe on its way."""
-        return number == self._probe_number
-
     def probe_arrived(self) -> None:
         """The size has passed."""
-        self._probe_number = None
+        self.probe_number = None
         self._passed = self._trying
         self.datagram_bytes = self._sizes[self._passed]
         self._next_size()
 
     def probe_lost(self) -> None:
         """Try again, or take the size for too large."""
-        self._probe_number = None
+        self.probe_number = None
         if self._tries >= PROBES_A_SIZE:
             self._failed = self._trying
             self._next_size()
 
     def probe_forgotten(self) -> None:
         """What became of the probe on its way will not be known: datagrams go to another address meanwhile."""
-        if self._probe_number is not None:
-            self._probe_number = None
+        if self.probe_number is not None:
+            self.probe_number = None
             self._tries -= 1
 
     def _next_size(self) -> None:

@@ -56,6 +56,14 @@ class RangeSet:
         self._starts[first:last] = [piece[0] for piece in kept]
         self._stops[first:last] = [piece[1] for piece in kept]
 
+    def forget_below(self, number: int) -> None:
+        """Take every lower number out."""
+        starts, stops = self._starts, self._stops
+        while stops and stops[0] <= number:
+            del starts[0], stops[0]
+        if starts and starts[0] < number:
+            starts[0] = number
+
     def pop_first(self) -> tuple[int, int]:
         """Take out and return the lowest range; IndexError when there is none."""
         return self._starts.pop(0), self._stops.pop(0)
@@ -84,9 +92,10 @@ class RangeSet:
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(zip(self._starts, self._stops, strict=True))
 
-    def descending(self) -> Iterator[tuple[int, int]]:
-        """The ranges, highest first."""
-        return zip(reversed(self._starts), reversed(self._stops), strict=True)
+    def closed_descending(self) -> list[tuple[int, int]]:
+        """The ranges as `start <= n <= last`, highest first."""
+        starts, stops = self._starts, self._stops
+        return [(starts[each], stops[each] - 1) for each in range(len(starts) - 1, -1, -1)]
 
     def __len__(self) -> int:
         """The number of ranges, not of numbers."""

@@ -16,8 +16,7 @@ Numbers of lost packets are never used again: what they carried goes out in new 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 from guthi.errors import MalformedMessage
@@ -34,28 +33,30 @@ PERSISTENT_INTERVALS = 3
 Carried = TypeVar("Carried")
 
 
-@dataclass(slots=True)
 class SentPacket(Generic[Carried]):
-    """One packet that asks for an acknowledgement, and what it carried."""
+    """One packet that asks for an acknowledgement, and what it carried; `marked` if it left with an ECN mark."""
 
-    number: int
-    sent_at: float
-    size_bytes: int
-    carried: list[Carried]
-    marked: bool = False  # it left with an ECN mark
+    __slots__ = ("carried", "marked", "number", "sent_at", "size_bytes")
+
+    def __init__(
+        self, number: int, sent_at: float, size_bytes: int, carried: list[Carried], *, marked: bool = False
+    ) -> None:
+        self.number, self.sent_at, self.size_bytes = number, sent_at, size_bytes
+        self.carried, self.marked = carried, marked
 
 
-@dataclass(slots=True)
 class AckOutcome(Generic[Carried]):
     """What one acknowledgement changed: packets newly acknowledged and packets now known to be lost, oldest first.
 
     `sampled` tells whether it gave a round trip, `persistent` whether the losses mean persistent congestion.
     """
 
-    acknowledged: list[SentPacket[Carried]] = field(default_factory=list)
-    lost: list[SentPacket[Carried]] = field(default_factory=list)
-    sampled: bool = False
-    persistent: bool = False
+    __slots__ = ("acknowledged", "lost", "persistent", "sampled")
+
+    def __init__(self, acknowledged: list[SentPacket[Carried]]) -> None:
+        self.acknowledged = acknowledged
+        self.lost: list[SentPacket[Carried]] = []
+        self.sampled = self.persistent = False
 
 
 class RoundTrip:
@@ -123,23 +124,23 @@ class Recovery(Generic[Carried]):
         self._last_sent_at = packet.sent_at
         self.in_flight_bytes += packet.size_bytes
 
-    def acknowledge(self, ranges: Iterable[tuple[int, int]], delay_s: float, now: float) -> AckOutcome[Carried]:
+    def acknowledge(self, ranges: Sequence[tuple[int, int]], delay_s: float, now: float) -> AckOutcome[Carried]:
         """Take an ACK in; `ranges` are closed and highest first. Raises MalformedMessage for a packet never sent."""
-        outcome: AckOutcome[Carried] = AckOutcome()
-        largest = -1
-        for lowest, highest in ranges:
-            if highest >= self.next_number:
-                raise MalformedMessage(f"packet {highest} was acknowledged but never sent")
-            largest = max(largest, highest)
-            outcome.acknowledged[:0] = self._take(lowest, highest)
-        if outcome.acknowledged:
+        largest = ranges[0][1] if ranges else -1
+        if largest >= self.next_number:
+            raise MalformedMessage(f"packet {largest} was acknowledged but never sent")
+        taken = self._take(ranges) if self._sent else []
+        outcome = AckOutcome(taken)
+        if taken:
             self.probes_in_a_row = 0
-            newest = outcome.acknowledged[-1]
+            newest = taken[-1]
             if newest.number == largest:  # else the delay is that of another packet
                 self._sample(now - newest.sent_at, delay_s, now)
                 outcome.sampled = True
-        if outcome.acknowledged or largest > self._largest_acknowledged:
-            before, self._largest_acknowledged = self._largest_acknowledged, max(self._largest_acknowledged, largest)
+        before = self._largest_acknowledged
+        if largest > before:
+            self._largest_acknowledged = largest
+        if taken or largest > before:
             outcome.lost = self.detect_losses(now)
             outcome.persistent = bool(outcome.lost) and self._is_persistent(outcome, before)
         return outcome
@@ -162,23 +163,25 @@ class Recovery(Generic[Carried]):
         interval_s = self.round_trip.probe_interval_s(self._peer_ack_delay_s)
         return bool(sent_at) and sent_at[-1] - sent_at[0] > PERSISTENT_INTERVALS * interval_s
 
-    def _take(self, lowest: int, highest: int) -> list[SentPacket[Carried]]:
-        if not self._sent:
-            return []
-        first = max(lowest, next(iter(self._sent)))
+    def _take(self, ranges: Sequence[tuple[int, int]]) -> list[SentPacket[Carried]]:
+        """The packets in flight that are in the ranges, oldest first."""
+        oldest = next(iter(self._sent))
         taken = []
-        for number in range(first, highest + 1):
-            packet = self._sent.pop(number, None)
-            if packet is not None:
-                self.in_flight_bytes -= packet.size_bytes
-                taken.append(packet)
+        for lowest, highest in reversed(ranges):
+            for number in range(max(lowest, oldest), highest + 1):
+                packet = self._sent.pop(number, None)
+                if packet is not None:
+                    self.in_flight_bytes -= packet.size_bytes
+                    taken.append(packet)
         return taken
 
     def detect_losses(self, now: float) -> list[SentPacket[Carried]]:
         """Take out and return the packets that count as lost by now (RFC 9002, section 6.1)."""
         self._loss_at = None
+        lost: list[SentPacket[Carried]] = []
+        if not self._sent or next(iter(self._sent)) > self._largest_acknowledged:
+            return lost
         delay = self.round_trip.loss_delay_s()
-        lost = []
         for packet in self._sent.values():
             if packet.number > self._largest_acknowledged:
                 break

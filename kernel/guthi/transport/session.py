@@ -21,7 +21,7 @@ from guthi.security.handshake import TransportKeys
 from guthi.transport.acknowledgements import MAX_ACK_DELAY_S, Acknowledgements
 from guthi.transport.closing import Closing, SessionState
 from guthi.transport.events import MessageReceived, SessionClosed, SessionEvent, SessionLost, SessionSettings
-from guthi.transport.inbox import Delivery, Inbox
+from guthi.transport.inbox import Inbox
 from guthi.transport.keys import Opening, Sealing
 from guthi.transport.liveness import Liveness
 from guthi.transport.outbox import UNORDERED, UNORDERED_BULK, Carried, Outbox, Outgoing
@@ -88,10 +88,7 @@ class Session:
         self.mark = Ecn.NOT_ECT  # what the datagram that was made last should have
         self._turn_mark = Ecn.NOT_ECT
         self._settings = settings
-        self._peer_max_message_bytes = (
-            settings.max_message_bytes if peer_max_message_bytes is None else peer_max_message_bytes
-        )
-        self._outbox = Outbox()
+        self._outbox = Outbox(settings.max_message_bytes if peer_max_message_bytes is None else peer_max_message_bytes)
         self._inbox = Inbox(settings.max_message_bytes)
         self._recovery: Recovery[Carried] = Recovery(MAX_ACK_DELAY_S, self._path.round_trip)
         self._acknowledgements = Acknowledgements()
@@ -111,12 +108,6 @@ class Session:
         """
         if not 0 <= channel <= MAX_CHANNEL or channel == UNORDERED_BULK:
             raise UsageError(f"channel {channel} is not free; use 0 for no order, or 2 to {MAX_CHANNEL}")
-        size_bytes = sum(map(len, parts))
-        if size_bytes > self._peer_max_message_bytes:
-            raise UsageError(
-                f"a message of {size_bytes} bytes is longer than the peer's max_message of "
-                f"{self._peer_max_message_bytes}; raise [transport] max_message there, or send it in pieces"
-            )
         return self._outbox.put(parts, channel)
 
     def abandon(self, message: Outgoing) -> None:
@@ -187,7 +178,7 @@ class Session:
 
     def receive(
         self, datagram: Buffer, now: float, source: Address | None = None, mark: int = Ecn.NOT_ECT
-    ) -> list[SessionEvent] | None:
+    ) -> Sequence[SessionEvent] | None:
         """Take one datagram in; None when it is not authentic or came before, and nothing has changed."""
         packet = self._opening.open(datagram, now)
         if packet is None:
@@ -217,16 +208,15 @@ class Session:
         for packet in self._recovery.restart(path.round_trip):
             self._resend(packet)
 
-    def _opened(self, number: int, payload: bytes, now: float, mark: int) -> list[SessionEvent]:
+    def _opened(self, number: int, payload: bytes, now: float, mark: int) -> Sequence[SessionEvent]:
         if self._closing.state is not SessionState.OPEN:
             self._closing.received(payload)
-            return []
-        events: list[SessionEvent] = []
-        deliveries: list[Delivery] = []
+            return ()
+        deliveries: list[MessageReceived] = []
+        end: SessionClosed | None = None
         try:
-            frames = decode_frames(payload)
             asks = False
-            for frame in frames:
+            for frame in decode_frames(payload):
                 if isinstance(frame, Message):
                     self._inbox.message(frame, deliveries)
                     asks = True
@@ -234,7 +224,7 @@ class Session:
                     self._acknowledged(frame, now)
                 elif isinstance(frame, Close):
                     self._closing.closed_by_peer()
-                    events.append(SessionClosed(frame.code, frame.reason, by_peer=True))
+                    end = SessionClosed(frame.code, frame.reason, by_peer=True)
                     break
                 else:
                     self._control(frame, deliveries)
@@ -244,11 +234,10 @@ class Session:
                 self._liveness.used(now)
         except MalformedMessage as breach:
             self.close(CloseCode.BREACH, str(breach))
-            events.append(SessionClosed(CloseCode.BREACH, f"the peer broke the protocol: {breach}", by_peer=False))
-        arrived: list[SessionEvent] = [MessageReceived(channel, body) for channel, body in deliveries]
-        return arrived + events if events else arrived
+            end = SessionClosed(CloseCode.BREACH, f"the peer broke the protocol: {breach}", by_peer=False)
+        return deliveries if end is None else [*deliveries, end]
 
-    def _control(self, frame: Ping | Fragment | Credit | Abandon, deliveries: list[Delivery]) -> None:
+    def _control(self, frame: Ping | Fragment | Credit | Abandon, deliveries: list[MessageReceived]) -> None:
         match frame:
             case Fragment():
                 self._inbox.fragment(frame, deliveries)
@@ -267,9 +256,10 @@ class Session:
             if not self._sealing.is_confirmed:
                 self._sealing.acknowledged(outcome.acknowledged[-1].number)
             self._path.acknowledged(frame, outcome, self._recovery.next_number, now)
+        acknowledged = self._outbox.acknowledged
         for packet in outcome.acknowledged:
             for carried in packet.carried:
-                self._outbox.acknowledged(carried)
+                acknowledged(carried)
             if packet.number == self._credit_packet:
                 self._credit_packet = None
         if outcome.lost:
@@ -302,21 +292,21 @@ class Session:
             return  # `on_deadline` ends it
         credit = self._inbox.current_credit_frame() if self._credit_due else self._inbox.credit_frame()
         path, recovery = self._path, self._recovery
-        self._turn_mark = path.begin_turn(recovery.in_flight_bytes, now) if self._outbox.ready else _NOT_ECT
+        data_waits = self._outbox.ready
+        self._turn_mark = path.begin_turn(recovery.in_flight_bytes, now) if data_waits else _NOT_ECT
         sent = 0
-        while (datagram := self._next_datagram(credit, now)) is not None:
+        while (datagram := self._next_datagram(credit, now, data_waits=data_waits)) is not None:
             credit = None
             sent += 1
             yield datagram
-        more_waits = self._outbox.ready
-        if more_waits or path.held_back:
-            path.end_turn(recovery.in_flight_bytes, more_waits)
+            data_waits = self._outbox.ready
+        if data_waits or path.held_back:
+            path.end_turn(recovery.in_flight_bytes, data_waits)
         if (sent > 1 or path.held_back) and (probe_bytes := path.probe_bytes(now)) is not None:
             yield self._path_probe(probe_bytes, now)
 
-    def _next_datagram(self, credit: bytes | None, now: float) -> bytes | None:
-        may_send = self._probes_due or self._path.admits(self._recovery.in_flight_bytes)
-        has_data = may_send and self._outbox.ready
+    def _next_datagram(self, credit: bytes | None, now: float, *, data_waits: bool) -> bytes | None:
+        has_data = data_waits and (self._probes_due or self._path.admits(self._recovery.in_flight_bytes))
         asks = has_data or self._ping_due or credit is not None
         due = self._acknowledgements.deadline
         if not asks and (due is None or due > now):
@@ -355,10 +345,11 @@ class Session:
         datagram = self._sealing.seal(number, b"".join(frames))
         self.mark = self._turn_mark if carried else _NOT_ECT  # else its fate would not be known
         if carried is not None:
-            self._probes_due = max(self._probes_due - 1, 0)
+            if self._probes_due:
+                self._probes_due -= 1
             if carried:
                 self._liveness.used(now)
-            packet = SentPacket(number, now, len(datagram), carried, self.mark is not _NOT_ECT)
+            packet = SentPacket(number, now, len(datagram), carried, marked=self.mark is not _NOT_ECT)
             self._path.sent(packet)
             self._recovery.sent(packet)
             self._liveness.asked(now)

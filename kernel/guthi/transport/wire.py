@@ -67,7 +67,7 @@ SESSION_KIND = 0x02
 HEADER = Struct(">BIBQ")
 HEADER_START = Struct(">BIB")  # what is the same for all packets of an epoch
 HEADER_EPOCH = 5  # where the epoch stands
-HEADER_NUMBER = slice(6, 14)
+HEADER_NUMBER = 6  # where the packet number begins, which ends the header
 EPOCHS = 256  # the header tells epochs apart modulo this
 TAG_BYTES = 16
 MAX_ACK_RANGES = 64
@@ -124,7 +124,7 @@ class Message(NamedTuple):
 
     channel: int
     sequence: int
-    body: memoryview
+    body: Buffer
 
 
 class Fragment(NamedTuple):
@@ -134,7 +134,7 @@ class Fragment(NamedTuple):
     sequence: int
     total: int
     offset: int
-    body: memoryview
+    body: Buffer
 
 
 class Abandon(NamedTuple):
@@ -164,10 +164,10 @@ Frame: TypeAlias = Ping | Ack | Message | Fragment | Abandon | Credit | Close
 
 def encode_ack(ranges: Iterable[tuple[int, int]], delay_us: int, counts: EcnCounts | None = None) -> bytes:
     """An ACK frame from closed ranges, highest first, at most MAX_ACK_RANGES of them; with `counts`, ACK_ECN."""
-    packed = [_range_struct.pack(lowest, highest) for lowest, highest in ranges]
+    packed = b"".join([_range_struct.pack(lowest, highest) for lowest, highest in ranges])
     code = _ACK if counts is None else _ACK_ECN
-    start = _ack_struct.pack(code, min(delay_us, 0xFFFFFFFF), len(packed))
-    return b"".join((start, *packed) if counts is None else (start, *packed, _counts_struct.pack(*counts)))
+    start = _ack_struct.pack(code, min(delay_us, 0xFFFFFFFF), len(packed) // _range_struct.size)
+    return start + packed if counts is None else start + packed + _counts_struct.pack(*counts)
 
 
 def message_header(channel: int, sequence: int, length: int) -> bytes:
@@ -214,9 +214,11 @@ def decode_frames(payload: Buffer) -> list[Frame]:
             code = view[at]
             if code == _MESSAGE:
                 _, channel, sequence, length = _message_struct.unpack_from(view, at)
-                at += MESSAGE_OVERHEAD_BYTES
-                frames.append(Message(channel, sequence, _piece(view, at, length)))
-                at += length
+                begin = at + MESSAGE_OVERHEAD_BYTES
+                at = begin + length
+                if at > end:
+                    raise _cut_short(length, end - begin)
+                frames.append(Message(channel, sequence, view[begin:at]))
             elif code == _FRAGMENT:
                 _, channel, sequence, total, offset, length = _fragment_struct.unpack_from(view, at)
                 at += FRAGMENT_OVERHEAD_BYTES
@@ -233,10 +235,13 @@ def decode_frames(payload: Buffer) -> list[Frame]:
 
 
 def _piece(view: memoryview, at: int, length: int) -> memoryview:
-    piece = view[at : at + length]
-    if len(piece) != length:
-        raise MalformedMessage(f"a frame claims {length} bytes where {len(piece)} are left")
-    return piece
+    if at + length > len(view):
+        raise _cut_short(length, len(view) - at)
+    return view[at : at + length]
+
+
+def _cut_short(claimed_bytes: int, left_bytes: int) -> MalformedMessage:
+    return MalformedMessage(f"a frame claims {claimed_bytes} bytes where {left_bytes} are left")
 
 
 def _fragment(channel: int, sequence: int, total: int, offset: int, body: memoryview) -> Fragment:

@@ -11,7 +11,7 @@ from tests.kernel.testing.sweep import TROUBLE_S, Ledger, nothing, swarm, sweep
 
 import guthi.transport.dialing
 from guthi.testing import World, simulated
-from guthi.transport.outbox import Carried, Piece
+from guthi.transport.outbox import Carried, Outgoing, Piece
 from guthi.transport.recovery import SentPacket
 from guthi.transport.session import Session
 
@@ -49,7 +49,7 @@ class ForgetsTheLastPiece(Session):
     """Deliberately broken: of a lost packet that carried several pieces, the last is not sent again."""
 
     def _resend(self, packet: SentPacket[Carried]) -> None:
-        pieces = [carried for carried in packet.carried if isinstance(carried, Piece)]
+        pieces = [carried for carried in packet.carried if isinstance(carried, Piece | Outgoing)]
         if len(pieces) > 1:
             packet.carried.remove(pieces[-1])
         super()._resend(packet)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guthi.errors import MalformedMessage
-from guthi.transport.inbox import WINDOW_BYTES, Delivery, Inbox
+from guthi.transport.events import MessageReceived
+from guthi.transport.inbox import WINDOW_BYTES, Inbox
 from guthi.transport.outbox import (
     COUNTED_MESSAGE_BYTES,
     INITIAL_BULK_CREDIT,
@@ -30,7 +31,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.inbox = Inbox(LIMIT)
-        self.deliveries: list[Delivery] = []
+        self.deliveries: list[MessageReceived] = []
 
     def message(self, channel: int, sequence: int, body: bytes) -> None:
         self.inbox.message(Message(channel, sequence, memoryview(body)), self.deliveries)

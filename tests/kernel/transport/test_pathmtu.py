@@ -23,7 +23,7 @@ def searched(path: PathMtu, limit_bytes: int, now: float = 0.0) -> int:
     probes = 0
     while (size := path.probe_bytes(now)) is not None:
         path.probe_sent(probes, now)
-        assert path.is_probe(probes)
+        assert path.probe_number == probes
         probes += 1
         if size <= limit_bytes:
             path.probe_arrived()
@@ -64,7 +64,7 @@ def test_one_probe_at_a_time() -> None:
     path = PathMtu(LARGEST_BYTES)
     path.probe_sent(7, 0.0)
     assert path.probe_bytes(0.0) is None
-    assert not path.is_probe(6)
+    assert path.probe_number != 6
 
 
 def test_after_ten_minutes_a_larger_size_is_tried_again() -> None:

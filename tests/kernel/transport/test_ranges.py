@@ -44,7 +44,7 @@ def test_ranges_are_sorted_and_never_touch(changes: list[tuple[str, tuple[int, i
     listed = list(ranges)
     assert all(start < stop for start, stop in listed)
     assert all(before[1] < after[0] for before, after in pairwise(listed))
-    assert list(ranges.descending()) == listed[::-1]
+    assert ranges.closed_descending() == [(start, stop - 1) for start, stop in listed[::-1]]
     assert len(ranges) == len(listed)
 
 
@@ -64,6 +64,15 @@ def test_pop_first_takes_the_lowest_range(changes: list[tuple[str, tuple[int, in
     assert not ranges
     with pytest.raises(IndexError):
         ranges.pop_first()
+
+
+@given(steps, st.integers(0, SPAN + 1))
+def test_forget_below_is_to_remove_from_zero(changes: list[tuple[str, tuple[int, int]]], number: int) -> None:
+    ranges, _ = built(changes)
+    others, _ = built(changes)
+    ranges.forget_below(number)
+    others.remove(0, number)
+    assert list(ranges) == list(others)
 
 
 @given(steps, st.integers(1, 5))

@@ -14,7 +14,7 @@ from tests.kernel.pipe import QUIET, End, Pipe, Weather
 from guthi.errors import UsageError
 from guthi.security.handshake import TransportKeys
 from guthi.transport.liveness import IDLE_MARGIN_S
-from guthi.transport.outbox import Carried, Piece
+from guthi.transport.outbox import Carried, Outgoing, Piece
 from guthi.transport.recovery import SentPacket
 from guthi.transport.session import Session, SessionClosed, SessionLost, SessionSettings, SessionState
 from guthi.transport.wire import CloseCode
@@ -140,7 +140,7 @@ class ForgetsTheLastPiece(Session):
     """Deliberately broken: of a lost packet that carried several pieces, the last is not sent again."""
 
     def _resend(self, packet: SentPacket[Carried]) -> None:
-        pieces = [carried for carried in packet.carried if isinstance(carried, Piece)]
+        pieces = [carried for carried in packet.carried if isinstance(carried, Piece | Outgoing)]
         if len(pieces) > 1:
             packet.carried.remove(pieces[-1])
         super()._resend(packet)

@@ -25,11 +25,11 @@ from guthi.errors import (
 from guthi.hooks import hookimpl, hookspec
 from guthi.membership.members import Member, MemberState, Role
 from guthi.membership.verdict import Verdict
+from guthi.messages.requests import Incoming
+from guthi.messages.stream import Stream
 from guthi.node import Node
 from guthi.plugins import Plugin
-from guthi.requests import Incoming
 from guthi.services import Service
-from guthi.stream import Stream
 
 __all__ = [
     "Address",

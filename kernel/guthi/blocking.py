@@ -25,9 +25,9 @@ from guthi.api import Address, NodeId
 from guthi.configuration.config import Config
 from guthi.errors import GuthiError, NodeClosed, UsageError
 from guthi.membership.members import Member
+from guthi.messages.requests import Handler
 from guthi.node import Node
 from guthi.plugins import Plugin
-from guthi.requests import Handler
 from guthi.services import Service
 
 __all__ = ["BlockingNode", "connect"]

@@ -17,8 +17,8 @@ from guthi.broadcast.messages import Message, Payload, decode, encode
 from guthi.broadcast.plumtree import Deliver, Effect, Plumtree, Send
 from guthi.calmlog import CalmLog
 from guthi.errors import MalformedMessage, NodeClosed, PeerLost, UsageError
-from guthi.exchange import Handler, Incoming, check_topic
 from guthi.membership.members import MemberEvent
+from guthi.messages.exchange import Handler, Incoming, check_topic
 from guthi.values.codec import Codec
 
 __all__ = ["Broadcasting"]
@@ -31,7 +31,7 @@ log = logging.getLogger("guthi.broadcasting")
 
 
 class Casts(Protocol):
-    """How messages leave and come, as `guthi.requests.Requests` offers it."""
+    """How messages leave and come, as `guthi.messages.requests.Requests` offers it."""
 
     def cast(self, peer: NodeId, topic: str, value: Any) -> None:
         """Send a value that needs no answer."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from guthi.api import Address, Buffer, Datagrams, Ecn
-from guthi.spin import Spin
+from guthi.host.spin import Spin
 from guthi.transport.endpoint import Endpoint, EndpointEvent
 
 __all__ = ["Driver", "Timed"]

@@ -19,12 +19,12 @@ from guthi.broadcast.settings import BroadcastSettings
 from guthi.broadcasting import Broadcasting
 from guthi.calmlog import CalmLog
 from guthi.configuration.config import Config
-from guthi.datagrams import Datagrams
 from guthi.discovery import LanDiscovery, announcement_of
 from guthi.driver import Driver
 from guthi.entry import Entry
 from guthi.errors import ConfigError, MalformedMessage, PeerLost, UnknownMember
 from guthi.hooks import HookBus
+from guthi.host.spin import Spin
 from guthi.membership.gossip import decode_message
 from guthi.membership.machine import (
     Effect,
@@ -50,13 +50,13 @@ from guthi.membership.members import (
 )
 from guthi.membership.records import decode_record, encode_record
 from guthi.membership.settings import Discovery, GossipSettings
-from guthi.requests import Requests
+from guthi.messages.datagrams import Datagrams
+from guthi.messages.requests import Requests
+from guthi.messages.streams import Streams
 from guthi.rotating import Rotating
 from guthi.security.identity import Identity
 from guthi.security.keyring import Keyring
 from guthi.security.rotation import KeyFile, Rotation
-from guthi.spin import Spin
-from guthi.streams import Streams
 from guthi.syncing import Syncing
 from guthi.tasks import TaskSet
 from guthi.transport.endpoint import (

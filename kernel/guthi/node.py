@@ -12,20 +12,20 @@ from typing import Any, TypeVar
 
 from guthi.api import PROTOCOL_VERSION, Address, Host, NodeId
 from guthi.configuration.config import Config
-from guthi.datagrams import DatagramHandler
 from guthi.errors import DeadlineExceeded, NodeClosed, PluginError, UsageError
-from guthi.exchange import check_timeout
 from guthi.hooks import HookBus
+from guthi.host.udp import SystemHost
 from guthi.membership.members import Member, MemberState, Role
+from guthi.messages.datagrams import DatagramHandler
+from guthi.messages.exchange import check_timeout
+from guthi.messages.requests import Handler
+from guthi.messages.stream import Stream
+from guthi.messages.streams import StreamHandler
 from guthi.network import Network
 from guthi.plugins import Plugin, enabled_plugins, start_order
-from guthi.requests import Handler
 from guthi.security.identity import Identity
 from guthi.services import Service, Services
-from guthi.stream import Stream
-from guthi.streams import StreamHandler
 from guthi.tasks import TaskSet
-from guthi.udp import SystemHost
 from guthi.values.codec import Codec
 
 __all__ = ["Node"]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from guthi.api import NodeId
 from guthi.errors import GuthiError, MalformedMessage, UsageError
 from guthi.membership.members import Member, MemberState
-from guthi.requests import Incoming, Requests
+from guthi.messages.requests import Incoming, Requests
 from guthi.security.keyring import ClusterKey
 from guthi.security.rotation import Action, Change, Rotation, proof
 

@@ -14,7 +14,7 @@ from guthi.errors import GuthiError, MalformedMessage
 from guthi.membership.comparing import Comparing
 from guthi.membership.members import Member
 from guthi.membership.records import decode_records
-from guthi.requests import Incoming, Requests
+from guthi.messages.requests import Incoming, Requests
 
 __all__ = ["Syncing"]
 

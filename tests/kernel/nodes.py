@@ -8,9 +8,9 @@ from typing import Any
 
 from guthi.api import Address, Buffer, DatagramReceiver, Datagrams, Departing, Ecn
 from guthi.configuration.config import Config
+from guthi.host.udp import SystemHost
 from guthi.node import Node
 from guthi.plugins import Plugin
-from guthi.udp import SystemHost
 
 PATIENCE_S = 10.0
 

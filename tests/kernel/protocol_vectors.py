@@ -18,18 +18,18 @@ import numpy as np
 
 from guthi import Address, Member, MemberState, NodeId, Role
 from guthi.api import Buffer
-from guthi.datagrams import Datagrams
-from guthi.flow import INITIAL_WINDOW_BYTES
 from guthi.membership.gossip import Gossip, Hello, Welcome, encode_comparison, encode_message, encode_refusal
 from guthi.membership.records import encode_record, encode_records
 from guthi.membership.roster import Roster
 from guthi.membership.sync import digest
 from guthi.membership.verdict import Verdict
-from guthi.requests import Requests
+from guthi.messages.datagrams import Datagrams
+from guthi.messages.flow import INITIAL_WINDOW_BYTES
+from guthi.messages.requests import Requests
+from guthi.messages.streams import Streams
 from guthi.security.identity import Identity
 from guthi.security.keyring import OPEN_KEY, ClusterKey, Keyring
 from guthi.security.seal import ClusterSeal
-from guthi.streams import Streams
 from guthi.transport.endpoint import Endpoint, MessageArrived, Posted, Route
 from guthi.transport.keys import Sealing, rekeyed
 from guthi.transport.outbox import UNORDERED

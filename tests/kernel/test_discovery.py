@@ -95,7 +95,7 @@ def test_a_tag_tells_clusters_apart_and_shows_neither_key_nor_key_id() -> None:
 
 
 def test_a_full_keyring_fits_an_announcement() -> None:
-    service = pytest.importorskip("guthi.discovery_mdns")
+    service = pytest.importorskip("guthi.host.discovery_mdns")
     keyring = Keyring([ClusterKey(bytes([number]) * 32) for number in range(MAX_KEYS)])
     me = SimpleNamespace(id="me", addresses=ADDRESSES)
     said = announcement_of(me, keyring)  # type: ignore[arg-type]
@@ -160,7 +160,7 @@ async def test_without_the_library_the_error_says_what_to_install(monkeypatch: p
     original = builtins.__import__
 
     def without_zeroconf(name: str, *arguments: Any, **keywords: Any) -> Any:
-        if name == "guthi.discovery_mdns":
+        if name == "guthi.host.discovery_mdns":
             raise ImportError(name)
         return original(name, *arguments, **keywords)
 

@@ -10,7 +10,7 @@ import pytest
 
 from guthi.api import Address, Buffer, Departing, Ecn
 from guthi.driver import Driver
-from guthi.spin import Spin
+from guthi.host.spin import Spin
 from guthi.transport.endpoint import Endpoint, EndpointEvent, GossipArrived
 
 SOMEWHERE = Address("192.0.2.1", 1)

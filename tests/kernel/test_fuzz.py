@@ -16,10 +16,10 @@ from guthi import Node
 from guthi.api import Address, NodeId
 from guthi.broadcast.messages import Graft, MessageId, Note, Payload, Prune, decode, encode
 from guthi.errors import ConfigError, MalformedMessage
-from guthi.flow import Credit
 from guthi.membership.gossip import decode_message
 from guthi.membership.records import decode_record, decode_records
 from guthi.membership.sync import difference, read_ids
+from guthi.messages.flow import Credit
 from guthi.security.handshake import HandshakeFailed, Responder
 from guthi.security.identity import Identity
 from guthi.security.keyring import ClusterKey, Keyring

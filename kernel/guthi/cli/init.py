@@ -8,9 +8,9 @@ import click
 
 from guthi.cli.keygen import write_secret
 from guthi.errors import UsageError
+from guthi.host.udp import SystemHost
 from guthi.plugins import installed_plugins
 from guthi.security.keyring import ClusterKey
-from guthi.udp import SystemHost
 
 __all__ = ["init"]
 

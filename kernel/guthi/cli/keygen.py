@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from guthi.errors import UsageError
+from guthi.host.udp import SystemHost
 from guthi.security.keyring import ClusterKey
-from guthi.udp import SystemHost
 
 __all__ = ["keygen", "write_secret"]
 

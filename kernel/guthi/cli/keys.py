@@ -14,6 +14,7 @@ from guthi.cli.groups import SuggestingGroup
 from guthi.cli.table import print_table
 from guthi.configuration.config import Config
 from guthi.errors import GuthiError, UsageError
+from guthi.host.udp import SystemHost
 from guthi.membership.members import Member, MemberState
 from guthi.node import Node
 from guthi.rotating import Holding
@@ -21,7 +22,6 @@ from guthi.runner import run_loop
 from guthi.security.keyfile import read_keys
 from guthi.security.keyring import ClusterKey
 from guthi.security.rotation import Action, Change
-from guthi.udp import SystemHost
 
 __all__ = ["keys"]
 

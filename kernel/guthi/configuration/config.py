@@ -33,7 +33,7 @@ from guthi.configuration.tables import (
     suggestion,
 )
 from guthi.errors import ConfigError
-from guthi.flow import INITIAL_WINDOW_BYTES
+from guthi.messages.flow import INITIAL_WINDOW_BYTES
 from guthi.security.keyfile import read_keys
 from guthi.security.keyring import OPEN_KEY, ClusterKey, Keyring
 

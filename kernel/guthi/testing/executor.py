@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from guthi.workers import reporting
+from guthi.host.workers import reporting
 
 if TYPE_CHECKING:
     from guthi.testing.machine import SimulatedMachine

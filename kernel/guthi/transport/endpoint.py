@@ -14,7 +14,7 @@ the peer may have dropped it.
 
 After the kind, a cluster datagram is INIT, RESPONSE, COOKIE or RETRY (see `dialing`), or
     GOSSIP    0x03 | a membership message
-    DATAGRAM  0x04 | a word of one member to another, which may be lost (see `guthi.datagrams`)
+    DATAGRAM  0x04 | a word of one member to another, which may be lost (see `guthi.messages.datagrams`)
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class GossipArrived:
 
 @dataclass(frozen=True, slots=True)
 class DatagramArrived:
-    """An unreliable datagram from somebody who has the cluster key (see `guthi.datagrams`)."""
+    """An unreliable datagram from somebody who has the cluster key (see `guthi.messages.datagrams`)."""
 
     source: Address
     body: bytes

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from guthi.errors import RemoteError
+from guthi.host.workers import report
 from guthi.values.faults import exception_state, rebuilt_exception
-from guthi.workers import report
 from guthi_rpc.context import Context, running_call
 from guthi_rpc.questions import Answer
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from guthi.api import Host, Workers
 from guthi.errors import NodeClosed, NotEncodable
-from guthi.workers import WorkerLost
+from guthi.host.workers import WorkerLost
 from guthi_rpc.attempts import Attempt, attempt, attempt_in_worker, contained
 from guthi_rpc.context import Context, running_call
 from guthi_rpc.errors import WorkerDied

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from guthi import Node, Plugin
 from guthi.errors import DeadlineExceeded, PeerLost, UnknownMember
-from guthi.requests import Incoming
+from guthi.messages.requests import Incoming
 from guthi.testing import Link, PowerLost, SimulatedNode, World
 
 NAMES = ["alice", "bob", "carol", "dave", "erin"]

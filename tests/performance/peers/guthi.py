@@ -11,7 +11,7 @@ import numpy as np
 
 from guthi import Config, ConfigError, Node
 from guthi.api import Address, DatagramReceiver, Datagrams
-from guthi.udp import SystemHost
+from guthi.host.udp import SystemHost
 from guthi_mandelbrot.plugin import MandelbrotPlugin, render_distributed
 from guthi_mutex import MUTEX
 from guthi_rpc import RPC, Rpc

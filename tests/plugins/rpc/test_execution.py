@@ -18,7 +18,7 @@ import pytest
 
 from guthi.api import NodeId
 from guthi.errors import NodeClosed, RemoteError
-from guthi.udp import SystemHost
+from guthi.host.udp import SystemHost
 from guthi_rpc import Run, WorkerDied
 from guthi_rpc.context import Context
 from guthi_rpc.execution import Execution
@@ -207,7 +207,7 @@ async def test_closing_waits_for_no_process(execution: Execution) -> None:
 
 
 async def test_a_worker_that_will_not_end_is_killed(execution: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guthi.workers.GRACE_S", 0.1)
+    monkeypatch.setattr("guthi.host.workers.GRACE_S", 0.1)
     await run(execution, signal.signal, signal.SIGTERM, signal.SIG_IGN, style=Run.PROCESS)
     pid = await run(execution, os.getpid, style=Run.PROCESS)
     execution.close()
@@ -216,7 +216,7 @@ async def test_a_worker_that_will_not_end_is_killed(execution: Execution, monkey
 
 NODE = """
 import asyncio, os, time
-from guthi.udp import SystemHost
+from guthi.host.udp import SystemHost
 from guthi_rpc.context import Context
 from guthi_rpc.execution import Execution
 from guthi_rpc.functions import describe_function

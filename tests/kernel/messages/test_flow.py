@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guthi.errors import MalformedMessage
-from guthi.flow import INITIAL_WINDOW_BYTES, Credit, Inflow, Outflow
+from guthi.messages.flow import INITIAL_WINDOW_BYTES, Credit, Inflow, Outflow
 
 WINDOW = 100_000
 WAIT = -1

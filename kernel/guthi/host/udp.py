@@ -17,7 +17,7 @@ from pathlib import Path
 
 from guthi.api import Address, Announcement, Beacon, Buffer, DatagramReceiver, Departing, Ecn, Workers
 from guthi.errors import AddressUnavailable, ConfigError
-from guthi.offload import (
+from guthi.host.offload import (
     ANCILLARY_BYTES,
     Run,
     joins_on_receipt,
@@ -28,8 +28,8 @@ from guthi.offload import (
     segment_size_note,
     tells_marks,
 )
+from guthi.host.workers import ProcessWorkers
 from guthi.security.identity import hold_identity
-from guthi.workers import ProcessWorkers
 
 __all__ = ["SystemHost", "UdpPort"]
 
@@ -183,7 +183,7 @@ class SystemHost:
     async def open_beacon(self, announcement: Announcement, found: Callable[[Announcement], None]) -> Beacon:
         """Announce by multicast DNS; raises AddressUnavailable without multicast, ConfigError without the library."""
         try:
-            from guthi.discovery_mdns import MulticastBeacon
+            from guthi.host.discovery_mdns import MulticastBeacon
         except ImportError:
             raise ConfigError(
                 'discovery = "lan" needs the library zeroconf: pip install "guthi[lan]"; or choose "gossip"'

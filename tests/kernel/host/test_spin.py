@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.kernel.test_offload import Ear
 
 from guthi.api import Address
-from guthi.spin import REST_TURNS, Spin
-from guthi.udp import SystemHost
+from guthi.host.spin import REST_TURNS, Spin
+from guthi.host.udp import SystemHost
 
 
 def test_it_goes_on_while_answers_come() -> None:

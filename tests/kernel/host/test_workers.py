@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from guthi.errors import UsageError
-from guthi.workers import ProcessWorkers, WorkerLost, report
+from guthi.host.workers import ProcessWorkers, WorkerLost, report
 
 WAIT_S = 30.0
 
@@ -41,7 +41,7 @@ def run(workers: ProcessWorkers, function: Callable[..., Any], *arguments: Any) 
 FUNCTIONS = """
 import os, threading
 from contextvars import copy_context
-from guthi.workers import report
+from guthi.host.workers import report
 
 def report_all(values):
     for value in values:
@@ -197,7 +197,7 @@ def test_shutdown_ends_what_runs_and_cancels_what_waits(workers: ProcessWorkers)
 
 NODE = """
 import functools, os, time
-from guthi.workers import ProcessWorkers
+from guthi.host.workers import ProcessWorkers
 if __name__ == "__main__":
     workers = ProcessWorkers("node", 2)
     print(workers.submit(os.getpid, print).result(), flush=True)

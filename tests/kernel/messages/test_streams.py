@@ -18,10 +18,10 @@ from tests.kernel.test_requests import HERE, THERE, End
 import guthi
 from guthi import Incoming, Node, Stream
 from guthi.api import Buffer, NodeId
-from guthi.envelope import CREDIT, FAULT, FINISH, OPEN, VALUE, WAIT, pack
 from guthi.errors import MalformedMessage
-from guthi.flow import INITIAL_WINDOW_BYTES, Credit
-from guthi.streams import Streams
+from guthi.messages.envelope import CREDIT, FAULT, FINISH, OPEN, VALUE, WAIT, pack
+from guthi.messages.flow import INITIAL_WINDOW_BYTES, Credit
+from guthi.messages.streams import Streams
 from guthi.transport.endpoint import Posted
 from guthi.values.codec import Codec
 
@@ -383,7 +383,7 @@ async def test_the_deadline_ends_both_sides(pair: tuple[Node, Node]) -> None:
         assert await anext(stream) == "first"
         await forever.started.wait()
         await forever.stopped.wait()
-        await until(lambda: stream._state is not guthi.stream.StreamState.OPEN)
+        await until(lambda: stream._state is not guthi.messages.stream.StreamState.OPEN)
         for attempt in (anext(stream), stream.send(b"x")):
             with pytest.raises(guthi.DeadlineExceeded, match=r"no answer from bob within 0\.1 s"):
                 await attempt
@@ -481,7 +481,7 @@ async def test_a_value_that_the_peer_does_not_accept() -> None:
 
 
 async def test_one_peer_has_so_many_streams_at_most(monkeypatch: pytest.MonkeyPatch, pair: tuple[Node, Node]) -> None:
-    monkeypatch.setattr("guthi.streams.MAX_ACCEPTED", 1)
+    monkeypatch.setattr("guthi.messages.streams.MAX_ACCEPTED", 1)
     alice, bob = pair
     bob.handle_stream("double", double)
     async with asyncio.timeout(10), alice.open_stream("bob", "double", 1) as first:

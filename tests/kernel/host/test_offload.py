@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from guthi.api import Address, Buffer, Departing, Ecn
 from guthi.errors import AddressUnavailable
-from guthi.offload import MOST_RUN_BYTES, MOST_SEGMENTS, joins_on_receipt, noted, runs
-from guthi.udp import SystemHost, UdpPort
+from guthi.host.offload import MOST_RUN_BYTES, MOST_SEGMENTS, joins_on_receipt, noted, runs
+from guthi.host.udp import SystemHost, UdpPort
 
 HERE, THERE = Address("127.0.0.1", 1), Address("127.0.0.1", 2)
 PATIENCE_S = 10.0

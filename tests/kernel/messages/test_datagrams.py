@@ -12,8 +12,8 @@ from tests.kernel.nodes import a_node, until
 
 import guthi
 from guthi import MalformedMessage, MemberState, NodeId, UsageError
-from guthi.datagrams import LIMIT_BYTES, Datagrams
-from guthi.requests import Incoming
+from guthi.messages.datagrams import LIMIT_BYTES, Datagrams
+from guthi.messages.requests import Incoming
 from guthi.testing import Link, World
 from guthi.values.codec import Codec
 

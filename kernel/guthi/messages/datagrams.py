@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from guthi.api import NodeId
 from guthi.calmlog import CalmLog
 from guthi.errors import MalformedMessage, UsageError
-from guthi.exchange import Incoming, check_topic
+from guthi.messages.exchange import Incoming, check_topic
 from guthi.values.codec import Codec
 
 __all__ = ["LIMIT_BYTES", "DatagramHandler", "Datagrams"]
@@ -29,7 +29,7 @@ _HEAD_BYTES = NodeId.SIZE + 1
 
 DatagramHandler: TypeAlias = Callable[[Incoming], None]
 
-log = logging.getLogger("guthi.datagrams")
+log = logging.getLogger("guthi.messages.datagrams")
 
 
 class Datagrams:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from guthi.api import Buffer, NodeId
-from guthi.envelope import MAX_TOPIC_BYTES
 from guthi.errors import UsageError
+from guthi.messages.envelope import MAX_TOPIC_BYTES
 from guthi.transport.links import Posted
 from guthi.transport.outbox import UNORDERED
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from guthi import Incoming, Stream
-from guthi.envelope import REQUEST, pack
 from guthi.errors import PeerLost, UsageError
+from guthi.messages.envelope import REQUEST, pack
 from guthi.testing import World, simulated
 from guthi.values.codec import Codec
 
@@ -30,7 +30,7 @@ async def wait_long(incoming: Incoming) -> None:
 async def test_requests_beyond_the_bound_are_refused_and_the_others_go_on(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guthi.serving.MAX_UNDER_WAY", 3)
+    monkeypatch.setattr("guthi.messages.serving.MAX_UNDER_WAY", 3)
     alice, bob = await pair(world)
     alice.handle("wait", wait_long)
     alice.handle("echo", lambda incoming: incoming.value)
@@ -107,7 +107,7 @@ async def test_one_id_twice_leaves_nothing_that_cannot_be_stopped(world: World) 
 
 @simulated
 async def test_casts_beyond_the_bound_end_the_session(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guthi.serving.MAX_UNDER_WAY", 3)
+    monkeypatch.setattr("guthi.messages.serving.MAX_UNDER_WAY", 3)
     alice, bob = await pair(world)
     alice.handle("wait", wait_long)
     asked: asyncio.Task[Any] = world.background(_swallow(bob.request("alice", "wait", None)))

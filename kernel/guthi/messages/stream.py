@@ -22,17 +22,17 @@ from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from guthi.api import Buffer, NodeId
-from guthi.envelope import CREDIT, FINISH, VALUE, WAIT, pack
 from guthi.errors import MalformedMessage, PeerLost, StreamEnded, UsageError
-from guthi.exchange import Wire
-from guthi.flow import VALUE_COST_BYTES, Credit, Inflow, Outflow
+from guthi.messages.envelope import CREDIT, FINISH, VALUE, WAIT, pack
+from guthi.messages.exchange import Wire
+from guthi.messages.flow import VALUE_COST_BYTES, Credit, Inflow, Outflow
 from guthi.transport.links import Posted
 from guthi.transport.outbox import COUNTED_MESSAGE_BYTES
 from guthi.values.codec import Codec
 
 __all__ = ["Stream", "StreamAddress", "StreamState"]
 
-log = logging.getLogger("guthi.streams")
+log = logging.getLogger("guthi.messages.streams")
 
 
 class StreamState(Enum):

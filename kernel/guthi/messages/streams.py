@@ -18,12 +18,12 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from guthi.api import NodeId
-from guthi.envelope import OPEN, VALUE, WAIT
 from guthi.errors import MalformedMessage, NodeClosed, StreamEnded, UnknownTopic, UsageError
-from guthi.exchange import Incoming, Wire, check_topic
-from guthi.requests import Asked, Requests
-from guthi.serving import Caller
-from guthi.stream import Stream, StreamAddress
+from guthi.messages.envelope import OPEN, VALUE, WAIT
+from guthi.messages.exchange import Incoming, Wire, check_topic
+from guthi.messages.requests import Asked, Requests
+from guthi.messages.serving import Caller
+from guthi.messages.stream import Stream, StreamAddress
 from guthi.transport.links import Posted
 from guthi.transport.outbox import UNORDERED_BULK
 from guthi.values.codec import Codec

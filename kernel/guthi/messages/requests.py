@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from guthi.api import Buffer, NodeId
-from guthi.envelope import CANCEL, CAST, ENVELOPE, FAULT, OPEN, REPLY, REQUEST, pack, padded, topic_of
 from guthi.errors import DeadlineExceeded, MalformedMessage, NodeClosed, PeerLost, UsageError
-from guthi.exchange import Handler, Incoming, Streaming, Watching, Wire, check_timeout
-from guthi.serving import Caller, Key, Serving
+from guthi.messages.envelope import CANCEL, CAST, ENVELOPE, FAULT, OPEN, REPLY, REQUEST, pack, padded, topic_of
+from guthi.messages.exchange import Handler, Incoming, Streaming, Watching, Wire, check_timeout
+from guthi.messages.serving import Caller, Key, Serving
 from guthi.transport.alarms import Alarms
 from guthi.transport.endpoint import Posted
 from guthi.transport.outbox import UNORDERED

@@ -30,7 +30,7 @@ __all__ = ["ProcessWorkers", "WorkerLost", "report", "reporting"]
 
 GRACE_S = 2.0  # how long a process may take to end when it is told to: a function may have told it to ignore that
 
-reporting: ContextVar[Callable[[Any], None] | None] = ContextVar("guthi.workers.reporting", default=None)
+reporting: ContextVar[Callable[[Any], None] | None] = ContextVar("guthi.host.workers.reporting", default=None)
 
 
 def report(value: Any) -> None:

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from guthi.api import NodeId
 from guthi.calmlog import CalmLog
-from guthi.envelope import FAULT, REPLY, pack
 from guthi.errors import MalformedMessage, PeerLost, UnknownTopic, UsageError
-from guthi.exchange import Handler, Incoming, Opened, Streaming, Watching, Wire, check_topic
+from guthi.messages.envelope import FAULT, REPLY, pack
+from guthi.messages.exchange import Handler, Incoming, Opened, Streaming, Watching, Wire, check_topic
 from guthi.transport.alarms import Alarms
 from guthi.transport.outbox import UNORDERED
 from guthi.values.codec import Codec
@@ -30,7 +30,7 @@ Key: TypeAlias = tuple[NodeId, int]  # a peer and its request
 
 MAX_UNDER_WAY = 65_536  # a peer may have so many handlers at work, each of which is a task
 
-log = logging.getLogger("guthi.requests")
+log = logging.getLogger("guthi.messages.requests")
 
 
 class Caller(NamedTuple):

@@ -26,7 +26,7 @@ from guthi.errors import (
     UnknownTopic,
     UsageError,
 )
-from guthi.requests import Incoming, Requests
+from guthi.messages.requests import Incoming, Requests
 from guthi.transport.endpoint import Posted
 from guthi.values.codec import Codec
 

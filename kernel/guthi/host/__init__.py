@@ -1,0 +1,1 @@
+"""The real machine that a node lives on: sockets, processes, the local network."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.kernel.membership.test_sync import member
-from tests.kernel.test_requests import End
+from tests.kernel.messages.test_requests import End
 
 from guthi import syncing
 from guthi.errors import MalformedMessage

@@ -28,6 +28,7 @@ from guthi.errors import UsageError
 
 __all__ = ["ProcessWorkers", "WorkerLost", "report", "reporting"]
 
+BEGUN = ("begun", None)  # the first word of a process on each call
 GRACE_S = 2.0  # how long a process may take to end when it is told to: a function may have told it to ignore that
 
 reporting: ContextVar[Callable[[Any], None] | None] = ContextVar("guthi.host.workers.reporting", default=None)
@@ -128,12 +129,24 @@ class _Line:
             self._follow(job)
         self.end_process()
 
-    def _send(self, job: _Job) -> None:
+    def _begins(self) -> bool:
+        """Whether the process has taken the call in hand; one that was killed while it had nothing to do never does."""
+        assert self._connection is not None
         try:
-            self._connected().send((job.call,))
-        except OSError:  # it has died since it was last used
+            return bool(self._connection.recv() == BEGUN)
+        except (EOFError, OSError):
+            return False
+
+    def _send(self, job: _Job) -> None:
+        for _ in range(2):
+            try:
+                self._connected().send((job.call,))
+                if self._begins():
+                    return
+            except OSError:  # as when it does not begin: it has died since it was last used
+                pass
             self._connection = None
-            self._connected().send((job.call,))
+        raise WorkerLost("no process would begin it: each died while it was being started")
 
     def _connected(self) -> Connection[Any, Any]:
         if self._connection is None or self._process is None or not self._process.is_alive():
@@ -219,6 +232,8 @@ def _work(connection: Connection[Any, Any]) -> None:
     reporting.set(partial(send, "report"))
     while True:
         try:
+            connection.poll(None)
+            send(*BEGUN)
             (call,) = connection.recv()
             send("value", call())
         except (EOFError, BrokenPipeError):

@@ -206,16 +206,22 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def bury(self) -> None:
         """End all tasks that are left without running the loop: their `finally` blocks find dead machines.
 
-        It is done here and not by chance when Python collects them, each with a warning.
+        It is done here and not by chance when Python collects them, each with a warning. Tasks that are begun in a
+        `finally` block, as by asyncio.gather, are buried with the others.
         """
-        while self._unfinished:
-            task, _ = self._unfinished.popitem()
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-            if task.done():
-                if not task.cancelled():
-                    task.exception()  # looked at, so that nothing is said when it is collected
-            else:
-                _close(task.get_coro())
+        outer = asyncio._get_running_loop()
+        asyncio._set_running_loop(self)
+        try:
+            while self._unfinished:
+                task, _ = self._unfinished.popitem()
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                if task.done():
+                    if not task.cancelled():
+                        task.exception()  # looked at, so that nothing is said when it is collected
+                else:
+                    _close(task.get_coro())
+        finally:
+            asyncio._set_running_loop(outer)
 
     # ---- what BaseEventLoop wants of a real loop
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.kernel.test_offload import Ear
+from tests.kernel.host.test_offload import Ear
 
 from guthi.api import Address
 from guthi.host.spin import REST_TURNS, Spin

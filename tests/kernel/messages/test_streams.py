@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.kernel.nodes import Line, a_node, until
-from tests.kernel.test_requests import HERE, THERE, End
+from tests.kernel.messages.test_requests import HERE, THERE, End
 
 import guthi
 from guthi import Incoming, Node, Stream

@@ -1,9 +1,13 @@
 """Whole networks under faults: what must hold in every world that a seed can draw."""
 
+import asyncio
+import gc
+import warnings
+
 import pytest
 
 from guthi import DeadlineExceeded, PeerLost
-from guthi.testing import Link, simulated
+from guthi.testing import Link, World, simulated
 
 NAMES = ["alice", "bob", "carol", "dave", "erin"]
 FAST = {"transport": {"keepalive": "1s", "timeout": "3s", "handshake_timeout": "2s"}}

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.kernel.nodes import Line, a_node, until
 from tests.kernel.messages.test_requests import HERE, THERE, End
+from tests.kernel.nodes import Line, a_node, until
 
 import guthi
 from guthi import Incoming, Node, Stream

@@ -7,6 +7,7 @@ import warnings
 import pytest
 
 from guthi import DeadlineExceeded, PeerLost
+from guthi.tasks import TaskSet
 from guthi.testing import Link, World, simulated
 
 NAMES = ["alice", "bob", "carol", "dave", "erin"]
@@ -69,7 +70,7 @@ def test_tasks_begun_while_the_world_ends_are_buried_too() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            await asyncio.gather(farewell(), farewell())
+            await TaskSet().start(farewell())
 
     async def scenario(world: World) -> None:
         world.background(lasting())

@@ -1,14 +1,9 @@
 """Whole networks under faults: what must hold in every world that a seed can draw."""
 
-import asyncio
-import gc
-import warnings
-
 import pytest
 
 from guthi import DeadlineExceeded, PeerLost
-from guthi.tasks import TaskSet
-from guthi.testing import Link, World, simulated
+from guthi.testing import Link, simulated
 
 NAMES = ["alice", "bob", "carol", "dave", "erin"]
 FAST = {"transport": {"keepalive": "1s", "timeout": "3s", "handshake_timeout": "2s"}}
@@ -58,27 +53,3 @@ async def test_a_timeout_covers_the_wait_for_room(world, monkeypatch):
         await alice.node.request("bob", "topic", None, timeout_s=1.0)
     assert world.now - started_at == pytest.approx(1.0, abs=0.01)
     bob.machine.resume()
-
-
-def test_tasks_begun_while_the_world_ends_are_buried_too() -> None:
-    """A coroutine that nobody ever awaits warns when it is collected, in whichever test that is."""
-
-    async def farewell() -> None:
-        await asyncio.sleep(1)
-
-    async def lasting() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await TaskSet().start(farewell())
-
-    async def scenario(world: World) -> None:
-        node = await world.start("alice")  # its machine is dead when the world ends, and its tasks can only be buried
-        node.start(lasting())
-        await asyncio.sleep(0.1)
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        World(0).run(scenario)
-        gc.collect()
-    assert [str(each.message) for each in caught] == []

@@ -50,10 +50,11 @@ def test_all_workers_are_used(node: guthi.BlockingNode) -> None:
 
 
 def test_a_failure_ends_the_call_and_the_backend_goes_on(node: guthi.BlockingNode) -> None:
-    with joblib.parallel_config("guthi", node=node, run="thread"), joblib.Parallel() as parallel:
+    """In a new Parallel: one that has failed keeps the batches that it had made ready for its next call (joblib 1.6)."""
+    with joblib.parallel_config("guthi", node=node, run="thread"):
         with pytest.raises(ZeroDivisionError):
-            parallel(joblib.delayed(divmod)(1, number) for number in range(50))
-        assert squares(parallel, 20) == [number**2 for number in range(20)]
+            joblib.Parallel()(joblib.delayed(divmod)(1, number) for number in range(50))
+        assert squares(joblib.Parallel(), 20) == [number**2 for number in range(20)]
 
 
 def test_results_as_they_come(node: guthi.BlockingNode) -> None:

@@ -50,7 +50,7 @@ def test_all_workers_are_used(node: guthi.BlockingNode) -> None:
 
 
 def test_a_failure_ends_the_call_and_the_backend_goes_on(node: guthi.BlockingNode) -> None:
-    """In a new Parallel: one that has failed keeps the batches that it had made ready for its next call (joblib 1.6)."""
+    """In a new Parallel: one that has failed keeps the batches that were ready for its next call (joblib 1.6)."""
     with joblib.parallel_config("guthi", node=node, run="thread"):
         with pytest.raises(ZeroDivisionError):
             joblib.Parallel()(joblib.delayed(divmod)(1, number) for number in range(50))

@@ -35,6 +35,7 @@ __all__ = ["BlockingNode", "connect"]
 T = TypeVar("T")
 
 LOOPBACK = "127.0.0.1:0"
+LOOK_AGAIN_S = 0.5  # a signal that comes just before a wait, or on another thread, does not end the wait
 
 
 class _LoopThread:
@@ -71,7 +72,7 @@ class _LoopThread:
                 if self._is_stopping:
                     raise NodeClosed("the node is closed; connect again")
                 self._loop.call_soon_threadsafe(errand.begin)
-            return errand.outcome.result()
+            return errand.result()
         except CancelledError:
             raise NodeClosed("the node was closed before the answer came") from None
         except BaseException:
@@ -113,6 +114,15 @@ class _Errand(Generic[T]):
         self._work, self._loop = work, loop
         self._task: asyncio.Task[T] | None = None
         self._is_cancelled = False
+
+    def result(self) -> T:
+        """Wait for what the coroutine returns, and let Python look for a Ctrl-C now and then."""
+        while True:
+            try:
+                return self.outcome.result(LOOK_AGAIN_S)
+            except TimeoutError:
+                if self.outcome.done():
+                    return self.outcome.result()  # the coroutine's own TimeoutError, or it has ended just now
 
     def begin(self) -> None:
         """On the loop: run the coroutine."""

@@ -158,14 +158,15 @@ def test_a_context_is_entered_and_left(node: BlockingNode) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a thread cannot be sent a signal there")
-def test_ctrl_c_cancels_what_is_waited_for(node: BlockingNode) -> None:
+@pytest.mark.parametrize("seen_by", ["the waiting thread", "another thread"])
+def test_ctrl_c_cancels_what_is_waited_for(node: BlockingNode, seen_by: str) -> None:
     desk = node.require(DESK)
     main = threading.main_thread().ident
     assert main == threading.get_ident()
 
     def interrupt() -> None:
         desk._target.started.wait(PATIENCE_S)
-        signal.pthread_kill(main, signal.SIGINT)
+        signal.pthread_kill(main if seen_by == "the waiting thread" else threading.get_ident(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()

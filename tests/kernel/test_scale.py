@@ -13,6 +13,7 @@ def test_sixty_nodes_from_one_address_know_all_and_a_change_reaches_all() -> Non
     assert figures.starting_messages < 500
     assert figures.resting_messages < 0.1
     assert figures.busy_messages < 20.0
+    assert 14.0 < figures.change_messages < 16.5
     assert figures.spread_s < 1.5
     assert figures.lossy_spread_s < 2.0
 

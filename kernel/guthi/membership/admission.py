@@ -21,10 +21,22 @@ class Admission:
         self._conflicts: set[tuple[NodeId, NodeId]] = set()
         self._incompatible: set[NodeId] = set()
 
-    def admits(self, *, met: bool) -> bool:
-        """Whether an unknown member is taken in; `met` says that it spoke to this node itself."""
-        is_full = len(self._roster.members) >= self._settings.max_members
-        return not is_full and (met or self._settings.discovery is Discovery.GOSSIP)
+    def admits(self, *, met: bool, is_present: bool = True) -> bool:
+        """Whether an unknown member is taken in; `met` says that it spoke to this node itself.
+
+        Where the table is full one that is present takes the place of whoever has been gone for longest.
+        """
+        has_room = not self._is_full or (is_present and self._roster.longest_gone is not None)
+        return has_room and (met or self._settings.discovery is Discovery.GOSSIP)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._roster.members) >= self._settings.max_members
+
+    @property
+    def in_the_way(self) -> NodeId | None:
+        """Who must be forgotten before somebody is taken in."""
+        return self._roster.longest_gone if self._is_full else None
 
     def keep_out(self, record: Member, reason: str) -> list[Effect]:
         """It is incompatible."""
@@ -39,7 +51,7 @@ class Admission:
         if not record.is_present or not namesakes:
             return []
         first, second = sorted((namesakes[0], record), key=lambda member: member.id)
-        if (first.id, second.id) in self._conflicts:
+        if (first.id, second.id) in self._conflicts or len(self._conflicts) >= self._settings.max_members:
             return []
         self._conflicts.add((first.id, second.id))
         return [NameConflict(first, second)]

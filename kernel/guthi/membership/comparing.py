@@ -20,7 +20,7 @@ class Comparing:
         self._roster, self._admission, self._rng, self._settings = roster, admission, rng, settings
         self.deadline: float | None = None
         self._delay_s = settings.first_sync_s
-        self._differed_at = float("-inf")
+        self._synced_at = float("-inf")
 
     # ---- when
 
@@ -47,9 +47,13 @@ class Comparing:
 
         Not so soon after another one, which may settle this difference too; if it does not, more comparisons follow.
         """
-        if fingerprint == self._roster.fingerprint or now < self._differed_at + self._settings.sync_spacing_s:
+        return fingerprint != self._roster.fingerprint and self.has_time(now)
+
+    def has_time(self, now: float) -> bool:
+        """Whether a sync may be opened because of what a member has sent; if so, the next one has to wait a little."""
+        if now < self._synced_at + self._settings.sync_spacing_s:
             return False
-        self._differed_at = now
+        self._synced_at = now
         return True
 
     # ---- what

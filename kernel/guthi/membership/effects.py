@@ -15,6 +15,7 @@ __all__ = [
     "JoinAnswered",
     "JoinRefused",
     "NameConflict",
+    "NoIncarnationLeft",
     "RequestSync",
     "SendGossip",
 ]
@@ -60,6 +61,13 @@ class IdentityInUse:
 
 
 @dataclass(frozen=True, slots=True)
+class NoIncarnationLeft:
+    """Somebody lied about this node with the highest incarnation there is, so that it cannot refute this. Said once."""
+
+    record: Member
+
+
+@dataclass(frozen=True, slots=True)
 class NameConflict:
     """Two present members have one name; said once for the pair, which is sorted by id."""
 
@@ -81,6 +89,7 @@ Effect: TypeAlias = (
     | JoinAnswered
     | JoinRefused
     | IdentityInUse
+    | NoIncarnationLeft
     | NameConflict
     | IncompatibleMember
     | MemberEvent

@@ -14,18 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from guthi.api import Address, NodeId
 from guthi.membership.admission import Admission
 from guthi.membership.comparing import Comparing
 from guthi.membership.compatibility import incompatibility
-from guthi.membership.effects import Effect, IdentityInUse
+from guthi.membership.effects import Effect, IdentityInUse, NoIncarnationLeft
 from guthi.membership.gossip import ENVELOPE_BYTES
 from guthi.membership.members import Member, MemberLeft, MemberState, changes, supersedes
 from guthi.membership.own import Answer, OwnRecord
 from guthi.membership.roster import Roster
-from guthi.membership.rumours import RumourQueue
+from guthi.membership.rumours import RumourQueue, transmissions
 from guthi.membership.settings import GossipSettings
 
 __all__ = ["Ledger"]
@@ -38,7 +39,8 @@ class Ledger:
         self._settings = settings
         self._own = OwnRecord(me)
         self.roster = Roster(me)
-        self.rumours = RumourQueue(settings.retransmit_multiplier)
+        often = partial(transmissions, loss=settings.bearable_loss, miss_chance=settings.miss_chance)
+        self.rumours = RumourQueue(often)
         self.admission = Admission(self.roster, settings)
         self.comparing = Comparing(self.roster, self.admission, rng, settings)
         self._routes: dict[NodeId, Address] = {}
@@ -68,6 +70,8 @@ class Ledger:
             case Answer.ALARM:
                 self._publish()
                 return [IdentityInUse(record)]
+            case Answer.DESPAIR:
+                return [NoIncarnationLeft(record)]
             case Answer.NOTHING:
                 pass
         return []
@@ -148,7 +152,11 @@ class Ledger:
         reason = incompatibility(self.me, record)
         if reason is not None:
             return [*self.admission.keep_out(record, reason), *self._part_with(record)]
-        if not (self.admission.admits(met=met) if old is None else supersedes(record, old)):
+        if old is not None:
+            is_taken = supersedes(record, old)
+        elif is_taken := self.admission.admits(met=met, is_present=record.is_present):
+            self._make_room()
+        if not is_taken:
             return []
         if record.id in self.roster.hearsay:
             old = None  # nobody was told of it
@@ -161,6 +169,12 @@ class Ledger:
         if self.roster.is_shared(record.name):
             effects += self.admission.name_conflict(record)
         return effects
+
+    def _make_room(self) -> None:
+        id = self.admission.in_the_way
+        if id is not None:
+            self.roster.remove(id)
+            self._drop([id])
 
     def _put(self, record: Member, now: float) -> None:
         old = self.get(record.id)

@@ -59,7 +59,7 @@ from guthi.membership.joining import JoinList
 from guthi.membership.ledger import Ledger
 from guthi.membership.members import Member, MemberState, supersedes
 from guthi.membership.reconnecting import Reconnecting
-from guthi.membership.records import decode_record, encode_record
+from guthi.membership.records import OWN_RECORD_LIMIT_BYTES, decode_record, encode_record
 from guthi.membership.settings import GossipSettings
 from guthi.membership.verdict import Verdict
 
@@ -114,6 +114,10 @@ class Membership:
         """All others that are ALIVE or SUSPECT, sorted by id."""
         return [self._roster.members[id] for id in self._roster.present]
 
+    def everybody(self) -> list[Member]:
+        """All records there are, oneself and those that left or failed before one came included, sorted by id."""
+        return [member for _, member in sorted(self._roster.members.items())]
+
     def snapshot(self) -> list[Member]:
         """All that is passed on, oneself included, sorted by id."""
         return list(self._roster.passed_on())
@@ -166,6 +170,10 @@ class Membership:
         return self._did(
             [*self._ledger.take(record, now, met=True), *self._remind(record, self.address_of(record))], now
         )
+
+    def moved(self, id: NodeId, address: Address) -> None:
+        """Its session has proven that this member is reached there, whatever its record says: it sits behind a NAT."""
+        self._ledger.sighted(id, address)
 
     def accuse(
         self,
@@ -287,10 +295,10 @@ class Membership:
         # A machine with several addresses may answer from another than the one that was called.
         answered = self._joins.answered(dict.fromkeys((source, *member.addresses)), id)
         effects += [JoinAnswered(member, address) for address in answered]
-        if answered or not was_present:
-            self._ledger.rumours.add(
-                self.me
-            )  # with so many newcomers at once, who let them in could not spread them alone
+        # Who answers a knock was away for long; but anybody can send a Welcome that nobody asked for, and many of them.
+        if answered or (not was_present and self.comparing.has_time(now)):
+            # With so many newcomers at once, who let them in could not spread them alone.
+            self._ledger.rumours.add(self.me)
             if member.is_present:
                 effects.append(RequestSync(member))
         return effects
@@ -378,6 +386,12 @@ class Membership:
 
 def _checked(me: Member) -> Member:
     try:
-        return decode_record(encode_record(me))
+        encoded = encode_record(me)
+        if len(encoded) > OWN_RECORD_LIMIT_BYTES:
+            raise MalformedMessage(
+                f"it has {len(encoded)} bytes, and {OWN_RECORD_LIMIT_BYTES} are allowed; shorten the names in it, or "
+                "enable fewer plugins"
+            )
+        return decode_record(encoded)
     except MalformedMessage as error:
         raise UsageError(f"this node's own record would be refused by others: {error}") from error

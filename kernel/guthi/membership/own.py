@@ -6,6 +6,8 @@ former life, nobody can come up with a record of it that is ALIVE and newer, unl
 data_dir. Two such nodes would overtake one another for ever. So a node that is overtaken TWIN_SIGNS times within
 TWIN_WINDOW_S says so and, once more taking a higher incarnation, lets the twin see it too. From then on it does not
 raise its incarnation against the twin, but follows it.
+
+A member that lies can show the highest incarnation there is. No refutation beats that: the node says so, once.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ class Answer(Enum):
     REFUTE = auto()  # one's own record has changed, and must be spread
     ALARM = auto()  # likewise; besides, it is now clear that this node has a twin
     FOLLOW = auto()  # it is the twin's: one's own incarnation has become the same
+    DESPAIR = auto()  # no incarnation is left to answer with
 
 
 class OwnRecord:
@@ -39,12 +42,15 @@ class OwnRecord:
         self.record = record
         self._overtaken: deque[float] = deque(maxlen=TWIN_SIGNS)
         self._has_twin = False
+        self._has_none_left = False
 
     def answer(self, shown: Member, now: float) -> Answer:
         """Somebody showed a record of this node."""
-        is_beaten = shown == self.record or supersedes(self.record, shown)
-        if is_beaten or shown.incarnation + 1 >= INCARNATION_LIMIT:
+        if shown == self.record or supersedes(self.record, shown):
             return Answer.NOTHING
+        if shown.incarnation + 1 >= INCARNATION_LIMIT:
+            has_said_so, self._has_none_left = self._has_none_left, True
+            return Answer.NOTHING if has_said_so else Answer.DESPAIR
         is_overtaken = shown.state is MemberState.ALIVE
         if is_overtaken and self._has_twin:
             self.record = replace(self.record, incarnation=shown.incarnation)

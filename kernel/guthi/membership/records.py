@@ -25,12 +25,22 @@ from guthi.membership.members import INCARNATION_LIMIT, Member, MemberState, Rol
 from guthi.membership.verdict import EVIDENCE_LIMIT_CHARACTERS, HEALTH_LIMIT, PATH_LIMIT_CHARACTERS, Verdict
 from guthi.security.identity import node_id_of
 
-__all__ = ["decode_record", "decode_records", "encode_record", "encode_records", "plain_cbor"]
+__all__ = [
+    "OWN_RECORD_LIMIT_BYTES",
+    "RECORD_LIMIT_BYTES",
+    "decode_record",
+    "decode_records",
+    "encode_record",
+    "encode_records",
+    "plain_cbor",
+]
 
 TEXT_LIMIT_CHARACTERS = 64
 ADDRESS_LIMIT = 16
 PLUGIN_LIMIT = 64
-RECORD_LIMIT_BYTES = 65536
+RECORD_LIMIT_BYTES = 6144
+OWN_RECORD_LIMIT_BYTES = 4096
+"""Of what a node says of itself: the rest is room for a verdict."""
 
 _DEPTH_LIMIT = 3  # record, addresses, address
 _CACHED_RECORDS = 8192  # as many as are in use at a time, in a large network that is starting

@@ -58,6 +58,11 @@ class Roster:
         lately = islice(reversed(self._gone_since.items()), _LATELY)
         return [id for id, since in lately if since >= moment and id in self._failed and id not in self.hearsay]
 
+    @property
+    def longest_gone(self) -> NodeId | None:
+        """Whoever failed or left first of all that are gone."""
+        return next(iter(self._gone_since), None)
+
     def is_shared(self, name: str) -> bool:
         """Whether several members have the name."""
         return len(self._names[name]) > 1

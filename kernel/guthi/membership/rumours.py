@@ -1,13 +1,20 @@
 """Which news a datagram carries: what was sent least goes first, then what is newest.
 
-News is spread by piggybacking (SWIM, section 4.1): each record goes out a bounded number of times, by memberlist's
-figure `multiplier * ceil(log10(n + 1))` for n members, which is what an epidemic needs to reach all of them with
-high probability (`GossipSettings` has the figures). A newer record of a member replaces the older.
+News is spread by piggybacking (SWIM, section 4.1): each node sends each record a bounded number of times, and a newer
+record of a member replaces the older. The bound is the least that leaves anybody out with no more than a chosen chance.
+Among n + 1 nodes that each send it c times, to one of the n others each time, one of them gets none of c * n messages
+of which each comes to it with probability (1 - loss) / n. So the chance that any is left out is at most
+
+    n * (1 - (1 - loss) / n) ** (c * n)
+
+That is c of about (ln n + margin) / (1 - loss). memberlist's 4 * ceil(log10(n + 1)) is as much just above a power of
+ten, and two thirds of it just below. `GossipSettings` has the figures; comparisons find whoever is left out.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -19,9 +26,10 @@ from guthi.membership.records import encode_record
 __all__ = ["RumourQueue", "transmissions"]
 
 
-def transmissions(multiplier: int, member_count: int) -> int:
-    """How often one node sends one piece of news, in a network of that many members."""
-    return multiplier * math.ceil(math.log10(member_count + 1))
+def transmissions(member_count: int, loss: float, miss_chance: float) -> int:
+    """How often one node sends one piece of news, in a network of that many members, itself included."""
+    others = max(member_count - 1, 1)
+    return math.ceil(math.log(others / miss_chance) / -(others * math.log1p((loss - 1) / others)))
 
 
 class _Rumour(NamedTuple):
@@ -34,10 +42,13 @@ class _Rumour(NamedTuple):
 
 
 class RumourQueue:
-    """The news that this node still has to spread, at most one record a member."""
+    """The news that this node still has to spread, at most one record a member.
 
-    def __init__(self, multiplier: int) -> None:
-        self._multiplier = multiplier
+    `often` says how often each is sent, in a network of so many members.
+    """
+
+    def __init__(self, often: Callable[[int], int]) -> None:
+        self._often = often
         self._newest: dict[NodeId, int] = {}  # the rank of the newest rumour about each member
         self._heap: list[_Rumour] = []  # those that were replaced are left behind in it
         self._age_rank = 0
@@ -80,7 +91,7 @@ class RumourQueue:
                 budget_bytes -= size_bytes
                 taken.append(rumour)
             heappop(self._heap)
-        limit = transmissions(self._multiplier, member_count)
+        limit = self._often(member_count)
         for rumour in taken:
             self._count(rumour, limit)
         for rumour in passed_over:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import cbor2
@@ -149,21 +150,50 @@ def test_the_longest_message_allowed_is_read() -> None:
     assert decode_message(encoded(Gossip(records))) == Gossip(records)
 
 
-def test_the_retransmit_bound_grows_with_the_logarithm() -> None:
-    assert [transmissions(4, n) for n in (1, 9, 10, 99, 100, 5000)] == [4, 4, 8, 8, 12, 16]
+@pytest.mark.parametrize(("members", "times"), [(1, 5), (2, 5), (3, 9), (10, 12), (50, 15), (100, 16), (1000, 19)])
+def test_news_is_sent_more_often_among_more(members: int, times: int) -> None:
+    assert transmissions(members, 0.25, 0.001) == times
+
+
+@pytest.mark.parametrize(("members", "loss"), [(20, 0.25), (99, 0.25), (100, 0.0), (200, 0.4)])
+def test_so_often_that_hardly_anybody_is_left_out(members: int, loss: float) -> None:
+    """A bare epidemic: of 300 changes three may leave somebody out; fifteen would say that the figure is wrong."""
+    rng, times = Random(f"spread {members} {loss}"), transmissions(members, loss, 0.01)
+    assert sum(reached(members, times, loss, rng) < members for _ in range(300)) <= 15
+
+
+def test_and_not_much_more_often_than_it_takes() -> None:
+    rng, times = Random("too seldom"), transmissions(100, 0.25, 0.01) // 2
+    assert sum(reached(100, times, 0.25, rng) < 100 for _ in range(100)) > 50
+
+
+def reached(members: int, times: int, loss: float, rng: Random, fanout: int = 3) -> int:
+    """How many hear of a change, where each who has heard sends it that often, in rounds."""
+    left, heard = {0: times}, {0}
+    while left:
+        for node in list(left):
+            for other in rng.sample(range(members - 1), min(fanout, left[node], members - 1)):
+                left[node] -= 1
+                peer = other + (other >= node)
+                if peer not in heard and rng.random() >= loss:
+                    heard.add(peer)
+                    left[peer] = times
+            if not left[node]:
+                del left[node]
+    return len(heard)
 
 
 def test_news_is_sent_that_often_and_no_more() -> None:
-    queue = RumourQueue(4)
+    queue = RumourQueue(lambda count: count // 5)
     queue.add(member(1))
-    for _ in range(8):
+    for _ in range(6):
         assert queue.take(1100, 30) == [encode_record(member(1))]
     assert not queue
     assert queue.take(1100, 30) == []
 
 
 def test_the_least_sent_then_the_newest_goes_first() -> None:
-    queue = RumourQueue(4)
+    queue = RumourQueue(lambda _: 4)
     room = HEAD_BYTES + len(encode_record(member(1)))
     queue.add(member(1))
     assert queue.take(room, 30) == [encode_record(member(1))]
@@ -174,7 +204,7 @@ def test_the_least_sent_then_the_newest_goes_first() -> None:
 
 
 def test_a_newer_record_replaces_the_older_and_starts_anew() -> None:
-    queue = RumourQueue(4)
+    queue = RumourQueue(lambda _: 4)
     queue.add(member(1))
     queue.take(1100, 1)
     queue.add(member(1, incarnation=1))
@@ -185,7 +215,7 @@ def test_a_newer_record_replaces_the_older_and_starts_anew() -> None:
 
 
 def test_a_record_longer_than_the_budget_travels_alone_when_it_must() -> None:
-    queue = RumourQueue(1)
+    queue = RumourQueue(lambda _: 1)
     queue.add(member(1))
     queue.add(member(2, zone="z" * 60))
     assert queue.take(50, 1) == []
@@ -194,7 +224,7 @@ def test_a_record_longer_than_the_budget_travels_alone_when_it_must() -> None:
 
 
 def test_a_forgotten_member_is_no_longer_news() -> None:
-    queue = RumourQueue(4)
+    queue = RumourQueue(lambda _: 4)
     queue.add(member(1))
     queue.add(member(2))
     queue.drop(member(2).id)
@@ -204,7 +234,7 @@ def test_a_forgotten_member_is_no_longer_news() -> None:
 
 
 def test_nobody_is_sent_news_of_itself() -> None:
-    queue = RumourQueue(1)
+    queue = RumourQueue(lambda _: 1)
     queue.add(member(1))
     queue.add(member(2))
     assert queue.take(1100, 1, but_of=member(2).id) == [encode_record(member(1))]
@@ -213,7 +243,7 @@ def test_nobody_is_sent_news_of_itself() -> None:
 
 @given(st.lists(st.integers(1, 8) | st.none(), max_size=60), st.integers(100, 600))
 def test_the_budget_holds_and_each_record_is_sent_up_to_the_bound(steps: list[int | None], budget: int) -> None:
-    queue = RumourQueue(4)
+    queue = RumourQueue(lambda _: 4)
     sent: dict[bytes, int] = {}
     incarnations: dict[int, int] = {}
     for step in [*steps, *[None] * 40]:

@@ -285,6 +285,54 @@ def test_the_table_is_bounded() -> None:
     assert me.receive(Gossip((replace(member(2, incarnation=1), zone="z"),)), address_of(2), 0.0) != []
 
 
+def test_in_a_full_table_the_longest_gone_make_room_for_those_that_come_and_not_for_the_gone() -> None:
+    me = machine(1, GossipSettings(max_members=4))
+    for number in (2, 3, 4):
+        me.receive(Hello(member(number)), address_of(number), 0.0)
+    for moment, number in ((1.0, 3), (2.0, 2)):
+        me.accuse(member(number).id, MemberState.FAILED, moment)
+    assert me.receive(Gossip((accused(member(7), MemberState.FAILED),)), address_of(4), 3.0) == []
+    assert me.receive(Hello(member(5)), address_of(5), 3.0)[0] == MemberJoined(member(5))
+    assert {each.name for each in me.members.values()} == {"node1", "node2", "node4", "node5"}
+    me.receive(Gossip((member(6),)), address_of(5), 4.0)
+    assert {each.name for each in me.members.values()} == {"node1", "node4", "node5", "node6"}
+    me.receive(Gossip((member(7),)), address_of(5), 4.0)
+    assert len(me.members) == 4 and me.get(member(7).id) is None
+
+
+def test_names_that_change_without_end_are_not_all_remembered() -> None:
+    me = machine(1, GossipSettings(max_members=8))
+    for number in range(2, 8):
+        me.receive(Hello(member(number)), address_of(number), 0.0)
+    told = 0
+    for incarnation in range(1, 20):
+        for number in range(2, 8):
+            name = f"node{2 + (number + incarnation) % 6}"
+            told += len(
+                of_kind(
+                    me.receive(Gossip((member(number, name=name, incarnation=incarnation),)), address_of(2), 1.0),
+                    NameConflict,
+                )
+            )
+    assert 0 < told <= 8
+
+
+def test_welcomes_that_nobody_asked_for_do_not_open_sessions_without_end() -> None:
+    me = machine(1)
+    me.receive(Hello(member(2)), address_of(2), 0.0)
+    syncs = sum(
+        len(of_kind(me.receive(Welcome(member(number)), address_of(number), number / 1000), RequestSync))
+        for number in range(3, 1003)
+    )
+    assert syncs <= 1 + 1.0 / GossipSettings().sync_spacing_s
+
+
+def test_a_record_of_ones_own_that_is_too_long_is_refused_with_the_mend() -> None:
+    plugins = tuple((f"{number:02}" + "n" * 60, "v" * 60) for number in range(60))
+    with pytest.raises(UsageError, match=r"it has .* bytes, and 4096 are allowed; shorten"):
+        Membership(replace(member(1), plugins=plugins), random.Random(1))
+
+
 # Accusation and refutation
 
 

@@ -63,6 +63,8 @@ def test_after_the_alarm_the_twin_is_followed_and_accusations_are_still_refuted(
     assert own.record.incarnation == before + 1
 
 
-def test_an_incarnation_that_cannot_be_beaten_is_let_be() -> None:
+def test_an_incarnation_that_cannot_be_beaten_is_let_be_and_told_once() -> None:
     own = OwnRecord(ME)
-    assert own.answer(replace(ME, incarnation=INCARNATION_LIMIT - 1), 0.0) is Answer.NOTHING
+    lie = replace(ME, incarnation=INCARNATION_LIMIT - 1, state=MemberState.FAILED)
+    assert [own.answer(lie, 0.0) for _ in range(3)] == [Answer.DESPAIR, Answer.NOTHING, Answer.NOTHING]
+    assert own.record == ME

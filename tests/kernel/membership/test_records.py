@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 from guthi.api import Address, NodeId
 from guthi.errors import MalformedMessage
 from guthi.membership.members import INCARNATION_LIMIT, Member, MemberState, Role
-from guthi.membership.records import decode_record, decode_records, encode_record, encode_records
-from guthi.membership.verdict import Verdict
+from guthi.membership.records import (
+    OWN_RECORD_LIMIT_BYTES,
+    RECORD_LIMIT_BYTES,
+    decode_record,
+    decode_records,
+    encode_record,
+    encode_records,
+)
+from guthi.membership.verdict import EVIDENCE_LIMIT_CHARACTERS, PATH_LIMIT_CHARACTERS, Verdict
 from guthi.security.identity import node_id_of
 
 
@@ -37,7 +44,7 @@ members = st.builds(
     incarnation=st.integers(0, INCARNATION_LIMIT - 1),
     state=st.sampled_from(MemberState),
     protocol=st.integers(0, 65535),
-    plugins=st.dictionaries(printable.filter(bool), printable, max_size=64).map(lambda d: tuple(sorted(d.items()))),
+    plugins=st.dictionaries(printable.filter(bool), printable, max_size=5).map(lambda d: tuple(sorted(d.items()))),
 )
 verdicts = st.builds(
     Verdict.given,
@@ -168,3 +175,14 @@ def test_each_bound_is_kept(position: int, part: Any) -> None:
     wire[position] = part
     with pytest.raises(MalformedMessage):
         decode_record(cbor2.dumps(wire))
+
+
+def test_a_record_at_its_longest_bears_the_longest_verdict_and_no_more() -> None:
+    plugins = [(f"{number:02}" + "n" * 60, "") for number in range(60)]
+    while len(encode_record(longest := replace(member(), plugins=tuple(plugins)))) > OWN_RECORD_LIMIT_BYTES:
+        plugins.pop()
+    verdict = Verdict(member().id, "\U0001f9ff" * PATH_LIMIT_CHARACTERS, "\U0001f9ff" * EVIDENCE_LIMIT_CHARACTERS, 255)
+    accused = replace(longest, state=MemberState.FAILED, verdict=verdict)
+    assert decode_record(encode_record(accused)) == accused
+    with pytest.raises(MalformedMessage, match=f"longer than {RECORD_LIMIT_BYTES} bytes"):
+        decode_record(bytes(RECORD_LIMIT_BYTES + 1))

@@ -12,7 +12,7 @@ import pytest
 from tests.kernel.nodes import Line, a_node, until
 
 import guthi
-from guthi import Address, MemberState, Plugin, network
+from guthi import Address, MemberState, Plugin, addressing
 from guthi.security.keyring import ClusterKey
 from guthi.testing import World, simulated
 
@@ -175,7 +175,7 @@ class Roaming(Line):
 
 
 async def test_a_machine_that_gets_another_address_tells_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "ADDRESS_CHECK_S", 0.01)
+    monkeypatch.setattr(addressing, "ADDRESS_CHECK_S", 0.01)
     line = Roaming()
     key = {"security": {"cluster_key": ClusterKey.generate(Random(1).randbytes).text()}}
     async with (
@@ -187,3 +187,83 @@ async def test_a_machine_that_gets_another_address_tells_the_others(monkeypatch:
         line.host = "127.0.0.2"
         await until(lambda: alice.member("bob").addresses == (Address("127.0.0.2", bob.address.port),))
         assert await alice.request("bob", "echo", 1) == 1
+
+
+def readdress(world: World, name: str, ip: str, *, noticed: bool) -> None:
+    """Give a machine another address in place of its own; if that is not noticed there, a NAT stands between."""
+    machine = world.nodes[name].machine
+    [port] = machine._ports.values()
+    del world.network._by_ip[port.local_address.host]
+    world.network._by_ip[ip] = machine
+    port._address = Address(ip, port.local_address.port)
+    if noticed:
+        machine.ip = ip
+
+
+@simulated
+async def test_a_new_address_of_a_live_peer_reaches_every_record(world: World) -> None:
+    await world.start("alice")
+    bob = world.add("bob", join=["alice"])
+    bob.config = bob.config.with_overrides(node={"listen": Address("0.0.0.0", 6969)})
+    await bob.start()
+    carol = await world.start("carol", join=["alice"])
+    await world.until(world.is_whole)
+    bob.node.handle("echo", lambda incoming: incoming.value)
+    readdress(world, "bob", "10.77.0.1", noticed=True)
+    now_at = (Address("10.77.0.1", 6969),)
+    others = [world.nodes[name].node for name in ("alice", "carol")]
+    await world.until(
+        lambda: all(each.member("bob").addresses == now_at for each in others), within=addressing.ADDRESS_CHECK_S + 1
+    )
+    assert await carol.node.request("bob", "echo", 1, timeout_s=1.0) == 1  # they had no session
+    assert world.is_whole()
+
+
+@simulated
+async def test_a_peer_whose_nat_moves_is_sent_to_where_its_session_proves_it_is(world: World) -> None:
+    alice = await world.start("alice")
+    bob = await world.start("bob", join=["alice"])
+    await world.until(world.is_whole)
+    alice.node.handle("echo", lambda incoming: incoming.value)
+    heard: list[int] = []
+    bob.node.handle_datagram("beat", lambda incoming: heard.append(incoming.value))
+    assert await bob.node.request("alice", "echo", 1, timeout_s=1.0) == 1
+    readdress(world, "bob", "10.77.0.1", noticed=False)
+    alice.node.send_datagram("bob", "beat", 1)
+    assert await bob.node.request("alice", "echo", 2, timeout_s=5.0) == 2
+    await world.sleep(0.5)  # until what was sent there has been acknowledged
+    alice.node.send_datagram("bob", "beat", 2)
+    await world.sleep(0.5)
+    assert heard == [2]
+    assert alice.node.member("bob").addresses == bob.node.me.addresses  # what it says of itself is its own matter
+
+
+async def split(world: World, **gossip: str) -> None:
+    """Two and two, of which each side gives up the other."""
+    names = ["alice", "bob", "carol", "dave"]
+    for name in names:
+        await world.start(name, join=["alice"] if name != "alice" else [], gossip=gossip)
+    await world.until(world.is_whole)
+    world.network.partition(names[:2], names[2:])
+    for accuser, gone in (("alice", names[2:]), ("carol", names[:2])):
+        for name in gone:
+            node = world.nodes[accuser].node
+            node.accuse(node.member(name), MemberState.FAILED)
+
+
+@simulated
+async def test_a_cut_of_five_hours_ends_as_soon_as_the_network_is_whole(world: World) -> None:
+    await split(world)
+    await world.sleep(5 * 3600.0)
+    assert [len(each.node.members) for each in world.running()] == [1, 1, 1, 1]
+    world.network.heal()
+    await world.until(world.is_whole, within=15.0)
+
+
+@simulated
+async def test_who_has_been_forgotten_is_found_by_the_addresses_to_join(world: World) -> None:
+    await split(world, forget="60s")
+    await world.sleep(300.0)
+    assert [len(each.node.network.membership.members) for each in world.running()] == [2, 2, 2, 2]
+    world.network.heal()
+    await world.until(world.is_whole, within=45.0)

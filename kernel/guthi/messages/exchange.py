@@ -37,6 +37,12 @@ class Wire(Protocol):
     def abandon(self, posted: Posted) -> None:
         """Do not send what has not been sent."""
 
+    def is_writable(self, peer: NodeId) -> bool:
+        """Whether not too much waits for the peer, which is the ordinary case."""
+
+    def writable(self, peer: NodeId) -> Coroutine[Any, Any, None]:
+        """Wait until that is so; raises NodeClosed."""
+
     def watch(self, peer: NodeId, watched: bool) -> None:
         """Say whether somebody waits for an answer of the peer, so that its silence is noticed."""
 

@@ -2,7 +2,7 @@
 
 A handler that returns a plain value is answered in the same turn, without a task; one that returns a coroutine is run
 as a task, which a CANCEL, the deadline or the loss of the caller cancels. Whatever a handler does, the caller is
-answered, unless it is gone.
+answered, unless it is gone. One that does not read its answers waits for the next (see `holding`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from guthi.calmlog import CalmLog
 from guthi.errors import MalformedMessage, PeerLost, UnknownTopic, UsageError
 from guthi.messages.envelope import FAULT, REPLY, pack
 from guthi.messages.exchange import Handler, Incoming, Opened, Streaming, Watching, Wire, check_topic
+from guthi.messages.holding import Holding
 from guthi.transport.alarms import Alarms
 from guthi.transport.outbox import UNORDERED
 from guthi.values.codec import Codec
@@ -51,6 +52,8 @@ class Serving:
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._opened: dict[Key, Opened] = {}
         self._under_way: Counter[NodeId] = Counter()  # casts too
+        self._holding = Holding(wire)
+        self._behind = self._holding.behind
         self._log = CalmLog(log, asyncio.get_running_loop().time)
         self._closed = False
 
@@ -72,7 +75,17 @@ class Serving:
         """A request or a cast has come. Raises MalformedMessage for a cast when too much is under way for that peer."""
         if self._under_way.get(caller.peer, 0) >= MAX_UNDER_WAY:
             self._refuse(caller)
-            return
+        elif self._behind and caller.request_id is not None and caller.peer in self._behind:
+            again = partial(self._handle_in_time, caller, deadline, payload)
+            self._holding.hold(caller.peer, caller.request_id, len(payload), again)
+        else:
+            self._handle(caller, deadline, payload)
+
+    def _handle_in_time(self, caller: Caller, deadline: float | None, payload: memoryview) -> None:
+        if deadline is None or asyncio.get_running_loop().time() < deadline:
+            self._handle(caller, deadline, payload)
+
+    def _handle(self, caller: Caller, deadline: float | None, payload: memoryview) -> None:
         try:
             handler = self._handlers.get(caller.topic)
             if handler is None:
@@ -109,8 +122,8 @@ class Serving:
 
     def _refuse(self, caller: Caller) -> None:
         reason = f"{MAX_UNDER_WAY} messages from one node are being handled; wait until some are done"
-        if caller.request_id is None:
-            raise MalformedMessage(reason)  # it can be neither answered nor lost
+        if caller.request_id is None or caller.peer in self._behind:
+            raise MalformedMessage(reason)  # it can be neither answered nor lost; or it would not read the answer
         self._reply_fault(caller, UsageError(reason))
 
     def _start(self, caller: Caller, work: Awaitable[Any]) -> asyncio.Task[None]:
@@ -154,6 +167,8 @@ class Serving:
                 raise  # nobody waits any more; else the handler raised it by itself
             self._reply_fault(caller, error)
         else:
+            if self._behind and caller.request_id is not None and caller.peer in self._behind:
+                await self._wire.writable(caller.peer)
             task = asyncio.current_task()
             if task is None or not task.cancelling():  # else nobody waits, or waits for another request of that id
                 self._reply(caller, value)
@@ -164,6 +179,7 @@ class Serving:
         try:
             parts = [pack(REPLY, "", caller.request_id), *self._codec.encode(value)]
             self._wire.post(caller.peer, parts, caller.channel)
+            self._holding.answered(caller.peer, len(parts[1]) if len(parts) == 2 else sum(map(len, parts)))
         except Exception as error:  # noqa: BLE001 - it has no CBOR form, is too long for the peer, or will not be read
             self._reply_fault(caller, error)
 
@@ -181,6 +197,7 @@ class Serving:
             try:
                 fault = self._codec.encode(description(error, self._codec))
                 self._wire.post(peer, [pack(FAULT, "", request_id), *fault], channel)
+                self._holding.answered(peer, sum(map(len, fault)))
             except PeerLost:
                 return  # then nobody waits for it
             except Exception as failure:  # noqa: BLE001 - told in brief then
@@ -193,6 +210,8 @@ class Serving:
 
     def cancel(self, key: Key) -> None:
         """Nobody waits for the answer any more."""
+        if self._behind:
+            self._holding.cancel(*key)
         task = self._tasks.get(key)
         if task is not None:
             if (opened := self._opened.pop(key, None)) is not None:
@@ -207,11 +226,13 @@ class Serving:
 
     def peer_lost(self, peer: NodeId) -> None:
         """Stop what is being done for a peer."""
+        self._holding.peer_lost(peer)
         for key in [key for key in self._tasks if key[0] == peer]:
             self.cancel(key)
 
     def close(self) -> None:
         """Stop everything; nobody is answered any more."""
         self._closed = True
+        self._holding.close()
         for key in list(self._tasks):
             self.cancel(key)

@@ -59,6 +59,12 @@ class End:
     def abandon(self, posted: Posted) -> None:
         self.abandoned.append(posted)
 
+    def is_writable(self, peer: NodeId) -> bool:
+        return True
+
+    async def writable(self, peer: NodeId) -> None:
+        pass
+
     def watch(self, peer: NodeId, watched: bool) -> None:
         (self.watched.add if watched else self.watched.remove)(peer)
 

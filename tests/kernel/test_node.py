@@ -172,9 +172,9 @@ async def test_where_a_member_was_is_forgotten_when_it_moves(world: World) -> No
         bob.network.membership.update_me(addresses=(*home, Address("10.9.9.9", 1 + number)))
         bob.network.perform(())
         await world.until(lambda: alice.member("bob").addresses == bob.me.addresses)
-    assert len(alice.network._member_at) == 2
+    assert len(alice.network.whereabouts) == 2
     await world.nodes["bob"].stop()
-    await world.until(lambda: not alice.network._member_at)
+    await world.until(lambda: not alice.network.whereabouts)
 
 
 async def test_one_of_several_addresses_is_enough() -> None:

@@ -9,12 +9,14 @@ When each step is safe
 - USE: when all that are reached have the key.
 - REMOVE: when nobody uses the key any more. Who is not reached may, so removing then takes force; and so does removing
   where it would not outlast the node, because the node could not come back.
+A member that joins while a step is under way, perhaps with an old keyring, is told too. If that fails when a key is
+removed, the node that leads the step keeps the key: so somebody is left who can bring the newcomer up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from guthi.api import NodeId
@@ -48,8 +50,10 @@ class Holding:
 class Rotating:
     """Both sides of a rotation, for one node."""
 
-    def __init__(self, requests: Requests, rotation: Rotation, me: NodeId) -> None:
-        self._requests, self._rotation, self._me = requests, rotation, me
+    def __init__(
+        self, requests: Requests, rotation: Rotation, me: NodeId, everybody: Callable[[], Sequence[Member]]
+    ) -> None:
+        self._requests, self._rotation, self._me, self._everybody = requests, rotation, me, everybody
         requests.handle(LIST_TOPIC, self._on_list)
         requests.handle(CHANGE_TOPIC, self._on_change)
 
@@ -96,9 +100,10 @@ class Rotating:
     ) -> list[Holding]:
         """Carry a step out on these members, if this node is one of them on itself last; returns what they hold then.
 
-        Raises UsageError, before anything was changed, when the step is not safe for the others; `force` leaves that
-        to the caller.
+        Behind those come members that have joined meanwhile. Raises UsageError, before anything was changed, when the
+        step is not safe for the others; `force` leaves that to the caller.
         """
+        known = {each.id for each in self._everybody()}
         before = await self.survey(members, timeout_s)
         if change.action is Action.REMOVE and not any(change.subject in each.key_ids for each in before):
             raise UsageError(f"nobody that is reached holds {change.subject.hex()}: it is gone, or another was meant")
@@ -106,24 +111,33 @@ class Rotating:
         others = [holding for holding in reached if holding.member.id != self._me]
         if not force:
             _check(change, [holding for holding in before if holding.member.id != self._me])
-        slots = asyncio.Semaphore(AT_A_TIME)
         problems = {each.member.id: each.problem for each in before if not each.key_ids}  # nobody tells them
-
-        async def tell(holding: Holding) -> None:
-            async with slots:
-                problems[holding.member.id] = await self._tell(holding, change, timeout_s)
-
-        async with asyncio.TaskGroup() as group:
-            for holding in others:
-                group.create_task(tell(holding))
-        for holding in reached:
-            if holding.member.id == self._me:
-                await tell(holding)
-        after = await self.survey(members, timeout_s)
+        problems |= await self._tell_all(others, change, timeout_s)
+        late = [each for each in self._everybody() if each.id not in known and each.state is not MemberState.LEFT]
+        late_problems = await self._tell_all(await self.survey(late, timeout_s), change, timeout_s)
+        problems |= late_problems
+        if change.action is Action.REMOVE and any(late_problems.values()) and not force:
+            problems[self._me] = "it keeps the key for those that have joined meanwhile; bring them up, then try again"
+        else:
+            own = [each for each in reached if each.member.id == self._me]
+            problems |= await self._tell_all(own, change, timeout_s)
+        after = await self.survey([*members, *late], timeout_s)
         return [
             Holding(each.member, each.key_ids, each.is_kept, problems.get(each.member.id) or each.problem)
             for each in after
         ]
+
+    async def _tell_all(self, holdings: Sequence[Holding], change: Change, timeout_s: float) -> dict[NodeId, str]:
+        """Returns why each of them did not, empty for those that did."""
+        slots = asyncio.Semaphore(AT_A_TIME)
+
+        async def tell(holding: Holding) -> str:
+            async with slots:
+                return await self._tell(holding, change, timeout_s) if holding.key_ids else holding.problem
+
+        async with asyncio.TaskGroup() as group:
+            told = [group.create_task(tell(holding)) for holding in holdings]
+        return {holding.member.id: task.result() for holding, task in zip(holdings, told, strict=True)}
 
     async def _tell(self, holding: Holding, change: Change, timeout_s: float) -> str:
         """Returns why it did not, empty when it did."""

@@ -18,11 +18,14 @@ import guthi
 from guthi import plugins as plugin_module
 from guthi.api import Address
 from guthi.cli import client_config, print_table
+from guthi.cli.nodes import _as_json, sighted
 from guthi.cli.program import execute, program
 from guthi.configuration.config import Config
 from guthi.errors import UsageError
+from guthi.membership.members import MemberState
 from guthi.plugins import Plugin
 from guthi.security.keyring import ClusterKey
+from guthi.testing import World, simulated
 
 
 class Outcome(NamedTuple):
@@ -285,7 +288,7 @@ def test_the_members_of_a_network(run: Run) -> None:
         assert json.loads(out) == [
             {
                 "name": "alice", "id": str(alice.id), "address": str(alice.address), "zone": "lab", "role": "peer",
-                "state": "alive", "plugins": {},
+                "state": "alive", "plugins": {}, "shares_name": False, "verdict": None,
             }
         ]  # fmt: skip
         code, out, err = run("nodes", "--join", alice.address)
@@ -293,6 +296,43 @@ def test_the_members_of_a_network(run: Run) -> None:
         assert header.split() == ["NAME", "ID", "ADDRESS", "ZONE", "ROLE", "STATE", "PLUGINS"]
         assert row.split() == ["alice", str(alice.id), str(alice.address), "lab", "peer", "alive", "-"]
         assert alice.members == []
+
+
+def test_what_is_wrong_with_whom(run: Run) -> None:
+    with guthi.connect(name="bob", plugins=[]) as bob, guthi.connect(name="bob", plugins=[], join=[bob.address]):
+        header, *rows = run("nodes", "--join", bob.address, "--verdicts").out.splitlines()
+    assert header.split() == ["NAME", "ID", "STATE", "ACCUSER", "PATH", "EVIDENCE", "HEALTH", "CONFLICT"]
+    assert [row.split("  ")[0] for row in rows] == ["bob", "bob"]
+    assert all(row.endswith("others have this name") for row in rows)
+
+
+@simulated
+async def test_a_newcomer_sees_who_failed_before_it_came_and_why(world: World) -> None:
+    for name in ("alice", "bob", "carol"):
+        await world.start(name, join=["alice"] if name != "alice" else [])
+    await world.until(world.is_whole)
+    alice = world.nodes["alice"].node
+    world.nodes["carol"].crash()
+    alice.accuse(alice.member("carol"), MemberState.FAILED, path="via bob", evidence="no echo within 10 s", health=1)
+    await world.sleep(2.0)
+    command = (await world.start("command", join=["bob"], node={"role": "client"})).node
+    others = [each for each in command.network.membership.everybody() if each.id != command.id]
+    seen = [_as_json(each) for each in sighted(others, command.network.name_of)]
+    assert [(each["name"], each["state"], each["verdict"]) for each in seen] == [
+        ("alice", "alive", None),
+        ("bob", "alive", None),
+        (
+            "carol",
+            "failed",
+            {
+                "accuser": "alice",
+                "accuser_id": str(alice.id),
+                "path": "via bob",
+                "evidence": "no echo within 10 s",
+                "health": 1,
+            },
+        ),
+    ]
 
 
 def test_the_network_of_the_node_file_that_is_here(run: Run, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from guthi import Incoming, Node
+from guthi.cli.keys import _others
 from guthi.errors import JoinFailed, UsageError
 from guthi.membership.members import MemberState
 from guthi.rotating import Holding
@@ -218,3 +219,94 @@ async def test_nonsense_on_the_topics_of_keys_is_refused(world: World) -> None:
         with pytest.raises(Exception, match=r"a change of keys|must hold"):
             await alice.request("bob", "guthi.keys.change", value, timeout_s=5.0)
     assert bob.network.endpoint.keyring.keys == (old_key(world),)
+
+
+async def join_with_the_old_key(world: World, name: str, **node: object) -> Node:
+    """A node that was away from before the rotation, and knows nothing of it."""
+    late = world.add(name, join=["bob"], node=node)
+    late.config = late.config.with_overrides(security={"cluster_keys": (old_key(world).text(),)})
+    return await late.start()
+
+
+async def rotate_from(node: Node, step: int, old: ClusterKey) -> None:
+    """The steps of a rotation, from the given one on; each must be done by all."""
+    changes = (Change(Action.ADD, NEW.secret), Change(Action.USE, NEW.key_id), Change(Action.REMOVE, old.key_id))
+    for change in changes[step:]:
+        assert [each.problem for each in await carry_out(node, change, force=change.action is Action.REMOVE)] == (
+            [""] * (1 + len(node.members))
+        )
+
+
+@pytest.mark.parametrize(
+    ("done", "refused"), [(1, "is not held by: late; add it first"), (2, "is in use by: late; let them use another")]
+)
+@simulated
+async def test_who_joins_with_an_old_keyring_between_two_steps_is_served_and_stops_the_next(
+    world: World, done: int, refused: str
+) -> None:
+    await start_all(world)
+    alice = world.nodes["alice"].node
+    steps = (
+        Change(Action.ADD, NEW.secret),
+        Change(Action.USE, NEW.key_id),
+        Change(Action.REMOVE, old_key(world).key_id),
+    )
+    for change in steps[:done]:
+        await carry_out(alice, change)
+    late = await join_with_the_old_key(world, "late")
+    await world.until(world.is_whole, within=5.0)
+    late.handle("echo", lambda incoming: incoming.value)
+    for name in NAMES:
+        world.nodes[name].node.handle("echo", lambda incoming: incoming.value)
+        assert await late.request(name, "echo", 1, timeout_s=5.0) == 1
+        assert await world.nodes[name].node.request("late", "echo", 1, timeout_s=5.0) == 1
+    with pytest.raises(UsageError, match=refused):
+        await carry_out(alice, steps[done])
+    await rotate_from(alice, 0, old_key(world))
+    assert set(rings(world).values()) == {(NEW,)}
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+@simulated
+async def test_who_joins_with_an_old_keyring_in_the_middle_of_a_step_is_told_or_reported(
+    world: World, step: int, tmp_path: Path
+) -> None:
+    await start_all(world, tmp_path)
+    alice = world.nodes["alice"].node
+    steps = (
+        Change(Action.ADD, NEW.secret),
+        Change(Action.USE, NEW.key_id),
+        Change(Action.REMOVE, old_key(world).key_id),
+    )
+    for change in steps[:step]:
+        await carry_out(alice, change)
+    world.network.set_link(Link(latency_s=0.4), ["alice"], ["erin"])  # so that the step takes a while
+    world.network.set_link(Link(latency_s=0.4), ["erin"], ["alice"])
+    under_way = asyncio.ensure_future(carry_out(alice, steps[step]))
+    late = await join_with_the_old_key(world, "late")
+    await world.until(lambda: any(each.id == late.id for each in alice.members))
+    assert not under_way.done()
+    holdings = {each.member.name: each for each in await under_way}
+    if step == 0:
+        assert holdings["late"].problem == "" and NEW in rings(world)["late"]
+        return
+    assert ("there is no key" if step == 1 else "is the key in use") in holdings["late"].problem
+    assert old_key(world) in rings(world)["alice"]  # who leads can bring it up, and does
+    await rotate_from(alice, 0, old_key(world))
+    await world.until(world.is_whole, within=5.0)
+    assert set(rings(world).values()) == {(NEW,)}
+
+
+@simulated
+async def test_a_command_knows_of_nodes_that_had_failed_before_it_came(world: World, tmp_path: Path) -> None:
+    await start_all(world, tmp_path)
+    alice = world.nodes["alice"].node
+    world.nodes["erin"].crash()
+    alice.accuse(alice.member("erin"), MemberState.FAILED)
+    for change in (Change(Action.ADD, NEW.secret), Change(Action.USE, NEW.key_id)):
+        await carry_out(alice, change)
+    command = world.add("command", join=["alice"], node={"role": "client"})
+    command.config = command.config.with_overrides(security={"cluster_keys": (NEW.text(), old_key(world).text())})
+    await command.start()
+    with pytest.raises(UsageError, match="those not reached: erin; wait for them"):
+        await command.node.network.keys.change(_others(command.node), Change(Action.REMOVE, old_key(world).key_id), 5.0)

@@ -140,7 +140,7 @@ async def _survey(config: Config) -> list[Holding]:
 
 def _carry_out(config: Config, change: Change, *, force: bool, as_json: bool) -> None:
     """Do it, and show what came of it; raises GuthiError when it was not done everywhere."""
-    *holdings, own = run_loop(_change(config, change, force=force))
+    holdings, own = run_loop(_change(config, change, force=force))
     _show(holdings, as_json=as_json)
     if own.problem:
         click.echo(f"guthi: this command's own keys were not changed: {own.problem}", err=True)
@@ -149,16 +149,18 @@ def _carry_out(config: Config, change: Change, *, force: bool, as_json: bool) ->
         raise GuthiError(f"not done on {', '.join(failed)}; what is in the way stands above; then run this again")
 
 
-async def _change(config: Config, change: Change, *, force: bool) -> list[Holding]:
-    """What all hold then; the last one is this command's own node."""
+async def _change(config: Config, change: Change, *, force: bool) -> tuple[list[Holding], Holding]:
+    """What all others hold then, and this command's own node."""
     async with Node(config) as node:
         members = [*_others(node), node.me]  # itself too: its key file may be the only one on this machine
-        return await node.network.keys.change(members, change, ANSWER_TIMEOUT_S, force=force)
+        after = await node.network.keys.change(members, change, ANSWER_TIMEOUT_S, force=force)
+    own = next(each for each in after if each.member.id == members[-1].id)
+    return [each for each in after if each is not own], own
 
 
 def _others(node: Node) -> list[Member]:
     """All that may hold keys, sorted by name."""
-    known = node.network.membership.snapshot()
+    known = node.network.membership.everybody()
     others = [each for each in known if each.id != node.id and each.state is not MemberState.LEFT]
     return sorted(others, key=lambda member: (member.name, member.id))
 

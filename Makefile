@@ -4,7 +4,7 @@ BIN := .venv/bin
 PROJECTS := $(wildcard kernel/pyproject.toml plugins/*/pyproject.toml apps/*/pyproject.toml)
 CODE := kernel plugins apps tests
 
-.PHONY: demo test check bench figures soak scale docs format clean
+.PHONY: demo test check bench figures screenshots soak scale docs format clean
 
 demo: .venv/ready
 	$(BIN)/guthi demo mandelbrot
@@ -31,11 +31,14 @@ soak: .venv/ready
 # Simulated worlds of up to a thousand nodes, some minutes; only some of them: make scale ONLY=membership
 scale: .venv/ready
 	PYTHONPATH=. $(BIN)/python -m tests.scale $(ONLY)
-	$(if $(ONLY),,GUTHI_SCALE=1 $(BIN)/pytest -s tests/scale)
 
 # The figures of the docs that take half an hour to measure, with their plots; only some: make figures ONLY=health
 figures: .venv/bench-ready
 	set -e; for each in $(or $(ONLY),mutex_messages health); do PYTHONPATH=. $(BIN)/python -m tests.figures.$$each; done
+
+# The pictures of docs/dashboard.md, which need chromium and chromium-driver
+screenshots: .venv/ready
+	PYTHONPATH=. $(BIN)/python -m tests.figures.screenshots
 
 docs: .venv/ready-for-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

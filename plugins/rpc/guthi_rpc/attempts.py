@@ -7,6 +7,7 @@ pickle would run the `__init__` of the exception with its `args`, and a process 
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from guthi.values.faults import exception_state, rebuilt_exception
 from guthi_rpc.context import Context, running_call
 from guthi_rpc.questions import Answer
 
-__all__ = ["Attempt", "attempt", "attempt_in_worker", "contained"]
+__all__ = ["Attempt", "attempt", "attempt_in_worker", "contained", "is_being_cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +88,9 @@ def contained(error: BaseException) -> Exception:
     told = RemoteError(f"{cls.__module__}.{cls.__qualname__}", str(error))
     told.__cause__ = error
     return told
+
+
+def is_being_cancelled() -> bool:
+    """Whether somebody cancels the task that asks, or the function in it only raised CancelledError by itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

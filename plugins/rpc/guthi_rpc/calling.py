@@ -12,17 +12,17 @@ from collections.abc import Set
 from itertools import count
 from typing import Any
 
-from guthi import DeadlineExceeded, NodeId
+from guthi import DeadlineExceeded, NodeId, UsageError
 from guthi_rpc.asking import Asking
 from guthi_rpc.checkpoints import Checkpoints
 from guthi_rpc.context import current_deadline
 from guthi_rpc.dispatch import Dispatch
-from guthi_rpc.errors import NotComputed, Overloaded
+from guthi_rpc.errors import NotComputed, Overloaded, WorkerDied
 from guthi_rpc.finding import Finder
 from guthi_rpc.options import Options
 from guthi_rpc.questions import Answer, Question
 
-__all__ = ["MAX_LOSSES", "RETRY_S", "Calling", "deadline_after", "time_left"]
+__all__ = ["MAX_LOSSES", "RETRY_S", "Calling", "check_name", "deadline_after", "time_left"]
 
 MAX_LOSSES = 4  # as Spark's spark.task.maxFailures
 RETRY_S = 1.0  # how soon a node that was lost is asked again, if there is no other: it may have been restarted
@@ -39,23 +39,33 @@ class Calling:
         self._numbers = count(1)
 
     def question(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any], options: Options) -> Question:
-        """A new call, with a number of its own."""
+        """A new call, with a number of its own; raises UsageError for a name that is none."""
+        check_name(name)
         return Question(
-            name, arguments, named, next(self._numbers), options.key, options.priority, idempotent=options.idempotent
+            name,
+            arguments,
+            named,
+            next(self._numbers),
+            options.key,
+            options.priority,
+            state=options.state,
+            idempotent=options.idempotent,
         )
 
     def number(self) -> int:
         """A number that no other call of this node has."""
         return next(self._numbers)
 
-    def resume(self, question: Question, number: int | None) -> None:
-        """Let the call be a further attempt at an earlier one, from that one's last checkpoint on."""
-        if number is not None:
-            question.number, question.state = number, self._checkpoints.state((self._me, number))
+    async def resume(self, question: Question) -> None:
+        """Let the call be a further attempt, from the last checkpoint that is known of the earlier ones."""
+        question.attempt += 1
+        state = await self._checkpoints.newest(question.name, (self._me, question.number))
+        if state is not None:
+            question.state = state
 
-    def done(self, number: int) -> None:
-        """The call has its result; its checkpoints are needed no more."""
-        self._checkpoints.forget((self._me, number))
+    def done(self, question: Question) -> None:
+        """The call is over, whichever way; its checkpoints are needed no more."""
+        self._checkpoints.drop(question.name, (self._me, question.number))
 
     async def call(self, question: Question, options: Options) -> tuple[Answer, NodeId]:
         """The answer, and the node that gave it. Raises what the function raised, UnknownFunction, UnknownMember,
@@ -70,14 +80,16 @@ class Calling:
             )
             try:
                 return await self._asking.ask(node, question, time_left(deadline)), node
-            except NotComputed as failure:
+            except (NotComputed, WorkerDied) as error:
+                failure = _not_computed(error, question)
                 losses += failure.was_begun
                 may_go_on = not failure.was_begun or options.idempotent or options.key is not None
                 if not may_go_on or losses == MAX_LOSSES or only is not None:
                     raise failure.reason from None
                 refused.add(node)
                 last = failure
-                question.state = self._checkpoints.state((self._me, question.number))
+                if failure.was_begun:
+                    await self.resume(question)
             if not any(each not in refused for each in self._dispatch.usable(question.name)):
                 await self._wait_or_raise(last, question.name, deadline)
                 refused.clear()
@@ -115,6 +127,21 @@ class Calling:
         node = self._known(question, options, only, refused)
         assert node is not None
         return node
+
+
+def check_name(name: object) -> None:
+    """Raises UsageError for what cannot be the name of a function."""
+    if not isinstance(name, str):
+        raise UsageError(f"a function is called by its name, a text, not by {name!r}; rpc.executor() takes functions")
+
+
+def _not_computed(error: NotComputed | WorkerDied, question: Question) -> NotComputed:
+    """A process that dies is lost with its call as a node is; with a key its death is the result, and is remembered."""
+    if isinstance(error, NotComputed):
+        return error
+    if question.key is not None:
+        raise error
+    return NotComputed(error, was_begun=True)
 
 
 def deadline_after(timeout_s: float | None) -> float | None:

@@ -59,7 +59,7 @@ class Calls:
         try:
             answer, _ = await self._calling.call(question, self._options)
         finally:
-            self._calling.done(question.number)
+            self._calling.done(question)
         return answer.value
 
     def submit(self, name: str, /, *arguments: Any, **named: Any) -> Call:
@@ -95,10 +95,13 @@ class Calls:
             raise UsageError(f"mode={mode!r}: choose one of {', '.join(repr(each.value) for each in Mode)}") from None
         deadline = deadline_after(self._options.timeout)
         nodes = await self._nodes(name, on, deadline)
-        question = self._calling.question(name, arguments, named, self._options)
 
         async def ask(node: NodeId) -> Answer:
-            return await self._asking.ask(node, question, time_left(deadline))
+            question = self._calling.question(name, arguments, named, self._options)
+            try:
+                return await self._asking.ask(node, question, time_left(deadline))
+            finally:
+                self._calling.done(question)
 
         return await gather(nodes, ask, self._node.network.name_of, chosen)
 

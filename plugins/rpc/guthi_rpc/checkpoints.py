@@ -1,22 +1,28 @@
 """How far functions have come: what they pass to `checkpoint` goes to the caller and to one more node, the keeper.
 
 Of checkpoints that follow one another faster than `interval_s` only the newest is sent. They are sent one-way and may
-be lost: a later attempt then goes on from an older one. What is received is kept until the caller has its result, and
-at most MAX_KEPT of them, the newest.
+be lost: a later attempt then goes on from an older one. Before it does, the caller asks the keeper whether it has heard
+of a newer one. When the caller itself is lost, the keeper's copy is what is left.
 
-On `rpc.checkpoint` goes `[caller, number, revision, state]`: state is an encoded value, null when the call has ended.
+The first two nodes in the call's order are its possible keepers: the first that does not run the function itself is.
+The node that ran a function tells the keeper when it has ended; the caller tells both when it wants it no more.
+
+On `rpc.checkpoint` goes `[caller, number, attempt, revision, state]`: state is an encoded value, null when nobody needs
+one any more. On `rpc.state` a node asks `[caller, number]`; the answer is `[attempt, revision, state]` or null.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from guthi import GuthiError, Incoming, MalformedMessage, NodeId
+from guthi_rpc.attempts import is_being_cancelled
 from guthi_rpc.context import CallId, Context
+from guthi_rpc.kept import Checkpoint, Kept
 
 if TYPE_CHECKING:
     from guthi import Node
@@ -24,30 +30,29 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoints"]
 
 TOPIC = "rpc.checkpoint"
-MAX_KEPT = 4096
-MAX_KEPT_BYTES = 256 << 20
+ASK = "rpc.state"
+ASK_S = 1.0  # a keeper that has not answered within that may be lost too
 
 
 @dataclass(slots=True)
 class _Publishing:
     """A call that runs here and has passed a checkpoint."""
 
-    function: str
     revision: int = 0
     newest: bytes | None = None  # not sent yet
     timer: asyncio.TimerHandle | None = None
 
 
 class Checkpoints:
-    """The checkpoints of one node, in both roles; `keeper` chooses the further node for a call of a function."""
+    """The checkpoints of one node, in all roles; `keepers` gives the possible keepers for a call of a function."""
 
-    def __init__(self, node: Node, keeper: Callable[[str, CallId], NodeId | None], interval_s: float) -> None:
-        self._node, self._keeper, self._interval_s = node, keeper, interval_s
+    def __init__(self, node: Node, keepers: Callable[[str, CallId], Sequence[NodeId]], interval_s: float) -> None:
+        self._node, self._keepers, self._interval_s = node, keepers, interval_s
         self._loop = asyncio.get_running_loop()
-        self._publishing: dict[CallId, _Publishing] = {}
-        self._kept: OrderedDict[CallId, tuple[NodeId, int, bytes]] = OrderedDict()
-        self._kept_bytes = 0
+        self._publishing: dict[Context, _Publishing] = {}
+        self._kept = Kept()
         node.handle(TOPIC, self._heard)
+        node.handle(ASK, self._asked)
 
     # ---- where the function runs
 
@@ -64,24 +69,30 @@ class Checkpoints:
             self._loop.call_soon_threadsafe(self._take, context, encoded)
 
     def _take(self, context: Context, encoded: bytes) -> None:
-        entry = self._publishing.setdefault(context.call, _Publishing(context.function))
+        if context.is_over:
+            return
+        entry = self._publishing.setdefault(context, _Publishing())
         entry.newest = encoded
         if entry.timer is None:
-            self._publish(context.call, entry)
+            self._publish(context, entry)
 
-    def _publish(self, call: CallId, entry: _Publishing) -> None:
+    def _publish(self, context: Context, entry: _Publishing) -> None:
         entry.timer = None
         if entry.newest is None:
             return
         entry.revision += 1
-        for node in {call[0]: None, self._keeper(entry.function, call): None}:
-            self._tell(node, call, entry.revision, entry.newest)
+        for node in {context.caller: None, **dict.fromkeys(self._keeper(context))}:
+            self._tell(node, context.call, Checkpoint(context.attempt, entry.revision, entry.newest))
         entry.newest = None
-        entry.timer = self._loop.call_later(self._interval_s, self._publish, call, entry)
+        entry.timer = self._loop.call_later(self._interval_s, self._publish, context, entry)
 
-    def _tell(self, node: NodeId | None, call: CallId, revision: int, state: bytes | None) -> None:
-        if node is not None:
-            self._node.start(self._cast(node, [*call, revision, state]))
+    def _keeper(self, context: Context) -> list[NodeId]:
+        """Of one node, or none where there is no other."""
+        return [node for node in self._keepers(context.function, context.call) if node != self._node.id][:1]
+
+    def _tell(self, node: NodeId, call: CallId, checkpoint: Checkpoint | None) -> None:
+        attempt, revision, state = checkpoint or (0, 0, None)
+        self._node.start(self._cast(node, [*call, attempt, revision, state]))
 
     async def _cast(self, node: NodeId, word: list[Any]) -> None:
         try:
@@ -89,50 +100,84 @@ class Checkpoints:
         except GuthiError:
             return  # the next one may arrive
 
-    def ended(self, call: CallId) -> None:
-        """The function is done with the call."""
-        entry = self._publishing.pop(call, None)
-        if entry is not None:
-            if entry.timer is not None:
-                entry.timer.cancel()
-            keeper = self._keeper(entry.function, call)
-            self._loop.call_soon(self._tell, keeper, call, entry.revision + 1, None)  # this may be the end of the node
+    @contextmanager
+    def following(self, context: Context) -> Iterator[None]:
+        """For as long as a task of its own runs the function."""
+        try:
+            yield
+        finally:
+            if is_being_cancelled():
+                self._stop(context)
+            else:
+                self.ended(context)
+
+    def _stop(self, context: Context) -> None:
+        """Nobody waits for the function here any more; what it has said may be needed elsewhere."""
+        context.is_over = True
+        entry = self._publishing.pop(context, None)
+        if entry is not None and entry.timer is not None:
+            entry.timer.cancel()
+
+    def ended(self, context: Context) -> None:
+        """The function has ended, and its caller is told so."""
+        is_known = context in self._publishing
+        self._stop(context)
+        for node in self._keeper(context) if is_known else ():
+            self._loop.call_soon(self._tell, node, context.call, None)  # this may be the end of the node
 
     def close(self) -> None:
         """Publish nothing more."""
-        for entry in self._publishing.values():
-            if entry.timer is not None:
-                entry.timer.cancel()
-        self._publishing.clear()
+        for context in list(self._publishing):
+            self._stop(context)
 
     # ---- where it is kept
 
     def _heard(self, incoming: Incoming) -> None:
         match incoming.value:
-            case [bytes(caller), int(number), int(revision), bytes() | None as state] if len(caller) == NodeId.SIZE:
+            case [bytes(caller), int(number), int(attempt), int(revision), bytes() | None as state] if (
+                len(caller) == NodeId.SIZE
+            ):
                 call = NodeId(caller), number
             case _:
-                raise MalformedMessage("a checkpoint is a caller, a number, a revision, and a state or null")
-        known = self._kept.get(call)
+                raise MalformedMessage("a checkpoint is a caller, a number, an attempt, a revision, a state or null")
         if state is None:
-            self.forget(call)
-        elif known is None or known[0] != incoming.peer or known[1] < revision:  # each attempt counts anew
-            self._keep(call, incoming.peer, revision, state)
+            self._kept.forget(call)
+        else:
+            self._kept.offer(call, Checkpoint(attempt, revision, state))
 
-    def _keep(self, call: CallId, source: NodeId, revision: int, state: bytes) -> None:
-        self.forget(call)
-        self._kept[call] = source, revision, state
-        self._kept_bytes += len(state)
-        while len(self._kept) > MAX_KEPT or self._kept_bytes > MAX_KEPT_BYTES:
-            self.forget(next(iter(self._kept)))
+    def _asked(self, incoming: Incoming) -> Checkpoint | None:
+        match incoming.value:
+            case [bytes(caller), int(number)] if len(caller) == NodeId.SIZE:
+                return self._kept.get((NodeId(caller), number))
+        raise MalformedMessage("the state of a call is asked for by its caller and its number")
 
     def state(self, call: CallId) -> Any:
         """The newest checkpoint of the call that has reached this node; None if there is none."""
         kept = self._kept.get(call)
-        return None if kept is None else self._node.codec.decode(kept[2])
+        return None if kept is None else self._node.codec.decode(kept.state)
 
-    def forget(self, call: CallId) -> None:
-        """Nobody will ask for it any more."""
-        kept = self._kept.pop(call, None)
-        if kept is not None:
-            self._kept_bytes -= len(kept[2])
+    # ---- where it is needed
+
+    async def newest(self, function: str, call: CallId) -> Any:
+        """The newest checkpoint that this node or a keeper has; None if there is none."""
+        return await self.find(call, self._keepers(function, call))
+
+    async def find(self, call: CallId, nodes: Sequence[NodeId]) -> Any:
+        """The newest checkpoint that this node or one of those has; None if there is none."""
+        await asyncio.gather(*(self._fetch(node, call) for node in nodes if node != self._node.id))
+        return self.state(call)
+
+    async def _fetch(self, node: NodeId, call: CallId) -> None:
+        try:
+            answer = await self._node.request(node, ASK, list(call), timeout_s=ASK_S)
+        except GuthiError:
+            return
+        match answer:
+            case [int(attempt), int(revision), bytes(state)]:
+                self._kept.offer(call, Checkpoint(attempt, revision, state))
+
+    def drop(self, function: str, call: CallId) -> None:
+        """This node made the call, and nobody needs its checkpoints any more."""
+        if self._kept.forget(call):
+            for node in self._keepers(function, call):
+                self._tell(node, call, None)

@@ -23,11 +23,11 @@ class Context:
     """One call, as the function that runs for it sees it.
 
     `function` is its name, `call` names the call, `key` is the caller's idempotence key, `deadline` the moment in loop
-    time (None: none, or it runs in a worker process), `state` what an earlier attempt had last passed to `checkpoint`
-    (None: nothing).
+    time (None: none, or it runs in a worker process), `attempt` how many attempts were made before, `state` what an
+    earlier one had last passed to `checkpoint` (None: nothing).
     """
 
-    __slots__ = ("_report", "call", "deadline", "function", "key", "priority", "state")
+    __slots__ = ("_report", "attempt", "call", "deadline", "function", "is_over", "key", "priority", "state")
 
     def __init__(
         self,
@@ -37,11 +37,14 @@ class Context:
         key: str | None = None,
         deadline: float | None = None,
         priority: int = 0,
+        attempt: int = 0,
         state: Any = None,
         report: Callable[[Context, Any], None] | None = None,
     ) -> None:
         self.function, self.call, self.key = function, call, key
-        self.deadline, self.priority, self.state = deadline, priority, state
+        self.deadline, self.priority = deadline, priority
+        self.attempt, self.state = attempt, state
+        self.is_over = False  # nobody waits for it any more, though it may still run in its thread
         self._report = report
 
     def report_to(self, tell: Callable[[Any], None]) -> None:
@@ -50,7 +53,9 @@ class Context:
 
     def detached(self) -> Context:
         """The same for a worker process, whence checkpoints come by another way."""
-        return Context(self.function, self.call, key=self.key, priority=self.priority, state=self.state)
+        return Context(
+            self.function, self.call, key=self.key, priority=self.priority, attempt=self.attempt, state=self.state
+        )
 
     @property
     def caller(self) -> NodeId:
@@ -64,7 +69,7 @@ class Context:
         back what was said before. It may be called as often as the function likes: it returns at once, and what comes
         too quickly is left out in favour of what comes after. Nothing is promised to have arrived.
         """
-        if self._report is not None:
+        if self._report is not None and not self.is_over:
             self._report(self, state)
 
 

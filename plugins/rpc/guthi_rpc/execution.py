@@ -1,7 +1,7 @@
 """Runs functions: on the loop, in threads, or in processes, never letting one of them hold the node up, or end it.
 
-A call waits here for its turn, and not in the pool: so that urgent ones go first, those that nobody waits for any more
-leave the queue, and a queue that is full is noticed before the call has begun.
+A call waits here for its turn (see `threads` and `turns`), and not in the pool: so that urgent ones go first, those
+that nobody waits for any more leave the queue, and a queue that is full is noticed before the call has begun.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
@@ -18,12 +18,13 @@ from typing import Any
 from guthi.api import Host, Workers
 from guthi.errors import NodeClosed, NotEncodable
 from guthi.host.workers import WorkerLost
-from guthi_rpc.attempts import Attempt, attempt, attempt_in_worker, contained
+from guthi_rpc.attempts import Attempt, attempt_in_worker, contained, is_being_cancelled
 from guthi_rpc.context import Context, running_call
 from guthi_rpc.errors import WorkerDied
 from guthi_rpc.functions import Function, Run
 from guthi_rpc.later import Later
 from guthi_rpc.questions import Answer
+from guthi_rpc.threads import Threads
 from guthi_rpc.turns import Full, Turns
 
 __all__ = ["Execution"]
@@ -41,16 +42,22 @@ class Execution:
     def __init__(self, host: Host, node: str, threads: int, processes: int, queue: int) -> None:
         self.running = 0
         self._host, self._node, self._queue = host, node, queue
-        self._threads, self._processes = threads, processes
-        self._pool: Executor | None = None
+        self._thread_count, self._processes = threads, processes
+        self._threads: Threads | None = None
         self._workers: Workers | None = None
-        self._turns = {Run.THREAD: Turns(threads, queue), Run.PROCESS: Turns(processes, queue)}
+        self._turns = Turns(processes, queue)
         self._coroutines = 0
         self.is_closed = False
 
     def is_full(self, style: Run) -> bool:
         """Whether a further call of that style has to be refused."""
-        return self._coroutines >= self._queue if style is Run.INLINE else self._turns[style].is_full
+        match style:
+            case Run.INLINE:
+                return self._coroutines >= self._queue
+            case Run.THREAD:
+                return self._threads is not None and self._threads.is_full
+            case Run.PROCESS:
+                return self._turns.is_full
 
     def run(
         self, function: Function, arguments: Sequence[Any], named: Mapping[str, Any], context: Context
@@ -60,8 +67,7 @@ class Execution:
         style, call = function.description.run, partial(function.call, *arguments, **named)
         if style is Run.INLINE:
             return Later(partial(self._in_task, call, context)) if function.is_async else self._inline(call, context)
-        place = self._in_worker if style is Run.PROCESS else self._in_thread
-        return Later(partial(self._in_turn, self._turns[style], partial(place, call, context), context.priority))
+        return Later(partial(self._in_worker if style is Run.PROCESS else self._in_thread, call, context))
 
     # ---- on the loop
 
@@ -87,7 +93,7 @@ class Execution:
             with self.lasting():
                 value = await call()
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+            if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
                 raise
             raise contained(error)  # noqa: B904 - as above
         return Answer(value, clock() - started_at)
@@ -105,20 +111,34 @@ class Execution:
             self.running -= 1
             self._coroutines -= 1
 
-    # ---- in a pool
+    # ---- in a thread
 
-    async def _in_turn(self, turns: Turns, begin: Callable[[], Future[Attempt]], priority: int) -> Answer:
+    async def _in_thread(self, call: Callable[[], Any], context: Context) -> Answer:
+        if self._threads is None:
+            executor = self._host.thread_executor(self._pool_name, self._thread_count)
+            self._threads = Threads(executor, self._thread_count, self._queue, asyncio.get_running_loop().time)
+        variables = copy_context()
+        variables.run(running_call.set, context)
         self.running += 1
         try:
-            await turns.take(priority)
+            return (await asyncio.wrap_future(self._threads.submit(call, variables, context.priority))).answer(0.0)
+        finally:
+            self.running -= 1
+
+    # ---- in a process
+
+    async def _in_worker(self, call: Callable[[], Any], context: Context) -> Answer:
+        self.running += 1
+        try:
+            await self._turns.take(context.priority)
             try:
-                future = begin()
+                future = self._begin_in_worker(call, context)
             except BaseException:
-                turns.give()
+                self._turns.give()
                 raise
             loop = asyncio.get_running_loop()
             started_at = loop.time()
-            future.add_done_callback(lambda _: self._on_loop(loop, turns.give))  # a thread may outlive the call
+            future.add_done_callback(lambda _: self._on_loop(loop, self._turns.give))
             done = await asyncio.wrap_future(future)
             return done.answer(loop.time() - started_at)
         except WorkerLost as error:
@@ -130,14 +150,7 @@ class Execution:
         if not self.is_closed:
             loop.call_soon_threadsafe(work)
 
-    def _in_thread(self, call: Callable[[], Any], context: Context) -> Future[Attempt]:
-        if self._pool is None:
-            self._pool = self._host.thread_executor(self._pool_name, self._threads)
-        own = copy_context()
-        own.run(running_call.set, context)
-        return self._pool.submit(own.run, attempt, asyncio.get_running_loop().time, call)
-
-    def _in_worker(self, call: Callable[[], Any], context: Context) -> Future[Attempt]:
+    def _begin_in_worker(self, call: Callable[[], Any], context: Context) -> Future[Attempt]:
         if self._workers is None:
             self._workers = self._host.worker_processes(self._pool_name, self._processes)
 
@@ -156,15 +169,9 @@ class Execution:
     def close(self) -> None:
         """Start nothing more. What runs in a process is ended; what runs in a thread cannot be, but is not awaited."""
         self.is_closed = True
-        for turns in self._turns.values():
-            turns.close(NodeClosed(f"{self._node} was closed before the function began"))
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        reason = NodeClosed(f"{self._node} was closed before the function began")
+        self._turns.close(reason)
+        if self._threads is not None:
+            self._threads.close(reason)
         if self._workers is not None:
             self._workers.shutdown()
-
-
-def _is_being_cancelled() -> bool:
-    """Whether somebody cancels this task, or the function only raised CancelledError by itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

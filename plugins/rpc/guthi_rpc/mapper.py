@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,21 +12,25 @@ from typing import TYPE_CHECKING, Any
 from guthi import NodeId, UsageError
 from guthi_rpc.asking import Asking
 from guthi_rpc.batches import Batch, Shape
-from guthi_rpc.calling import MAX_LOSSES, RETRY_S, Calling, deadline_after, time_left
+from guthi_rpc.calling import MAX_LOSSES, RETRY_S, Calling, check_name, deadline_after, time_left
 from guthi_rpc.context import current_deadline
 from guthi_rpc.directory import Directory
 from guthi_rpc.dispatch import Dispatch
-from guthi_rpc.errors import NotComputed
+from guthi_rpc.errors import NotComputed, WorkerDied
 from guthi_rpc.finding import Finder
 from guthi_rpc.items import Item
 from guthi_rpc.mapping import MapRun, MapSettings
 from guthi_rpc.options import DEFAULT, Options, Where
+from guthi_rpc.progress import Progress
+from guthi_rpc.questions import Answer, Question
 from guthi_rpc.results import Outcome
 
 if TYPE_CHECKING:
     from guthi import Node
 
 __all__ = ["Mapper", "read_errors"]
+
+MOST_REMEMBERED = 64
 
 log = logging.getLogger("guthi_rpc.mapper")
 
@@ -45,6 +50,7 @@ class Mapper:
     ) -> None:
         self._node, self._directory, self._dispatch, self._finder = node, directory, dispatch, finder
         self._asking, self._calling, self._changed = asking, calling, changed
+        self.progress: deque[Progress] = deque(maxlen=MOST_REMEMBERED)
 
     def run(
         self,
@@ -58,6 +64,7 @@ class Mapper:
         priority: int = 0,
     ) -> MapRun:
         """A map that begins with its first result; see Rpc.map."""
+        check_name(name)
         chosen: set[NodeId] | None = None
 
         async def find() -> None:
@@ -70,7 +77,9 @@ class Mapper:
 
         work = partial(self._compute, name, star, Options(timeout=timeout_s, priority=priority))
         name_of = self._node.network.name_of
-        return MapRun(items, work, providers, self._changed, name_of, settings, function=name, prepare=find)
+        run = MapRun(items, work, providers, self._changed, name_of, settings, function=name, prepare=find)
+        self.progress.append(run.progress)
+        return run
 
     async def _compute(
         self, name: str, star: bool, options: Options, node: NodeId, items: Sequence[Item]
@@ -88,18 +97,34 @@ class Mapper:
         return [await self._call(name, star, options, node, item) for item in items]
 
     async def _call(self, name: str, star: bool, options: Options, node: NodeId, item: Item) -> Outcome:
+        question = self._calling.question(name, (), {}, options)
         try:
-            arguments = tuple(_starred(item.value)) if star else (item.value,)
-            question = self._calling.question(name, arguments, {}, options)
-            self._calling.resume(question, item.number)
-            item.number = question.number
-            answer = await self._asking.ask(node, question, time_left(deadline_after(options.timeout)))
-            self._calling.done(question.number)
-            return Outcome(*answer)
+            question.arguments = tuple(_starred(item.value)) if star else (item.value,)
+            if item.number is None:
+                item.number = question.number
+            else:  # another node had it, or has it still
+                question.number, question.attempt = item.number, item.losses
+                await self._calling.resume(question)
+            answer = await self._answer(node, question, deadline_after(options.timeout))
         except NotComputed:
-            raise
+            raise  # whoever gets it next goes on from its checkpoints
         except Exception as error:  # noqa: BLE001 - the item's own, and the map decides what becomes of it
+            self._calling.done(question)
             return Outcome(None, 0.0, error)
+        except BaseException:
+            self._calling.done(question)
+            raise
+        self._calling.done(question)
+        return Outcome(*answer)
+
+    async def _answer(self, node: NodeId, question: Question, deadline: float | None) -> Answer:
+        """The node's answer; where a process dies under the item, another one goes on from its last checkpoint."""
+        for _ in range(MAX_LOSSES - 1):
+            try:
+                return await self._asking.ask(node, question, time_left(deadline))
+            except WorkerDied:
+                await self._calling.resume(question)
+        return await self._asking.ask(node, question, time_left(deadline))
 
     async def fold(self, name: str, values: Sequence[Any]) -> Any:
         """The values combined, two by two, by one call after the other on whichever node is free."""

@@ -1,10 +1,10 @@
 """Decides which node works on which items of a `map`.
 
-Items wait in one queue, and are given out in chunks (see `chunks`). Each provider has at most one chunk more than it
-has workers, so that its next is there when it is done with the last; who is quick comes back sooner and gets more. When
-a provider is lost, its items go back to the front of the queue, one by one, and the next node that has room takes them.
-A provider that appears while the map runs is given items at once. Results keep their places until they are taken, so a
-slow consumer slows the map down.
+Items wait in one queue, and are given out in chunks (see `chunks`). Each provider has one chunk more than it has
+workers, or a few (see `ahead`), so that its next is there when it is done with the last; who is quick comes back sooner
+and gets more. When a provider is lost, its items go back to the front of the queue, one by one, and the next node that
+has room takes them. A provider that appears while the map runs is given items at once. Results keep their places until
+they are taken, so a slow consumer slows the map down.
 
 When nothing is left to be given out, an `idempotent` function is run on idle nodes for the items that are longest under
 way, and whichever copy ends first counts (backup tasks: Dean and Ghemawat 2004, section 3.6).
@@ -15,7 +15,7 @@ An item that is given to MAX_LOSSES nodes and loses them all ends the map: most 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -30,8 +30,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from guthi.api import NodeId
+from guthi.errors import UsageError
+from guthi_rpc.ahead import Ahead
 from guthi_rpc.chunks import ChunkSize, length_of
-from guthi_rpc.errors import NoProvider, NotComputed
+from guthi_rpc.errors import NoProvider, NotComputed, Overloaded
 from guthi_rpc.items import Item, Items
 from guthi_rpc.progress import Progress
 from guthi_rpc.results import MapResult, Outcome, Results
@@ -62,6 +64,12 @@ class MapSettings:
     chunk: int | None = None
     patience_s: float = PATIENCE_S
     retry_s: float = RETRY_S
+
+    def __post_init__(self) -> None:
+        if self.chunk is not None and not (isinstance(self.chunk, int) and self.chunk > 0):
+            raise UsageError(f"chunk={self.chunk!r}: a chunk has 1 item or more; leave it out, and its size adapts")
+        if not self.patience_s >= 0:
+            raise UsageError(f"patience is 0 or more seconds, not {self.patience_s!r}")
 
 
 @dataclass(slots=True, eq=False)
@@ -100,7 +108,8 @@ class MapRun(AsyncIterator[MapResult]):
         self.progress = Progress(function, length_of(items), self._loop.time())
         self._again: deque[Item] = deque()
         self._places: dict[NodeId, int] = {}
-        self._sizes: dict[NodeId, ChunkSize] = {}
+        self._sizes: defaultdict[NodeId, ChunkSize] = defaultdict(ChunkSize)
+        self._ahead: defaultdict[NodeId, Ahead] = defaultdict(Ahead)
         self._lost: dict[NodeId, asyncio.TimerHandle] = {}  # until these, or until the others have missed them
         self._taken: Counter[NodeId] = Counter()
         self._under_way: dict[asyncio.Task[Sequence[Outcome]], _Chunk] = {}
@@ -185,8 +194,7 @@ class MapRun(AsyncIterator[MapResult]):
             return []
         size = self._settings.chunk
         if size is None:
-            remaining = None if self.progress.total is None else self.progress.total - self.progress.given
-            size = self._sizes.setdefault(node, ChunkSize()).within(remaining, sum(self._places.values()))
+            size = self._sizes[node].within(self._remaining, sum(self._places.values()))
         items: list[Item] = []
         while len(items) < size and (item := self._items.take()) is not None:
             items.append(item)
@@ -202,9 +210,18 @@ class MapRun(AsyncIterator[MapResult]):
 
     def _freest(self) -> NodeId | None:
         """The provider whose workers have the least to do, if any has room."""
-        taken = self._taken
-        room = {node: taken[node] / places for node, places in self._places.items() if taken[node] < places}
+        taken, remaining, nodes = self._taken, self._remaining, len(self._places)
+        room = {
+            node: taken[node] / places
+            for node, places in self._places.items()
+            if taken[node] < self._ahead[node].within(places, remaining, nodes)
+        }
         return min(room, key=room.__getitem__, default=None)
+
+    @property
+    def _remaining(self) -> int | None:
+        """How many items have not been given out; None if nobody can tell."""
+        return None if self.progress.total is None else self.progress.total - self.progress.given
 
     def _copy_stragglers(self) -> None:
         """Give what is longest under way to nodes that have nothing to do."""
@@ -241,7 +258,10 @@ class MapRun(AsyncIterator[MapResult]):
             return
         elapsed_s = self._loop.time() - chunk.given_at
         self._stragglers.took(elapsed_s, len(chunk.items))
-        self._sizes.setdefault(chunk.node, ChunkSize()).took(len(chunk.items), elapsed_s)
+        if self._settings.chunk is None:
+            self._sizes[chunk.node].took(len(chunk.items), elapsed_s)
+        else:
+            self._ahead[chunk.node].took(sum(outcome.seconds for outcome in outcomes))
         for item, outcome in zip(chunk.items, outcomes, strict=True):
             if self._results.add(item, outcome, name):
                 self._count(name, outcome)
@@ -266,20 +286,29 @@ class MapRun(AsyncIterator[MapResult]):
                 self.progress.node(self._name_of(chunk.node)).in_hand -= len(chunk.items)
 
     def _lose(self, chunk: _Chunk, failure: NotComputed) -> None:
+        """The items are given out again; where the node has refused them, it is there, but has no room for so many."""
         node, missing = chunk.node, [item for item in chunk.items if not self._results.has(item)]
+        if failure.was_begun:
+            self._blame(node, missing, failure)
         elsewhere = {id(item) for other in self._under_way.values() for item in other.items}
+        self._again.extend(item for item in missing if id(item) not in elsewhere)
+        if isinstance(failure.reason, Overloaded) and self._taken[node]:
+            self._ahead[node].refused(self._taken[node])
+        elif node not in self._lost:
+            self._lost[node] = self._loop.call_later(self._settings.retry_s, self._forgive, node)
+        self._look_round()
+
+    def _blame(self, node: NodeId, missing: Sequence[Item], failure: NotComputed) -> None:
+        """The node was lost with these items."""
+        name = self._name_of(node)
         for item in missing:
-            item.losses += failure.was_begun
-            item.lost_on += (self._name_of(node),)
+            item.losses += 1
+            item.lost_on += (name,)
             if item.losses == MAX_LOSSES:
                 failure.reason.add_note(f"item {item.index} was given to {MAX_LOSSES} nodes, and none computed it")
                 raise failure.reason
-        self._again.extend(item for item in missing if id(item) not in elsewhere)
         self.progress.again += len(missing)
-        self.progress.node(self._name_of(node)).losses += 1
-        if node not in self._lost:
-            self._lost[node] = self._loop.call_later(self._settings.retry_s, self._forgive, node)
-        self._look_round()
+        self.progress.node(name).losses += 1
 
     def _forgive(self, node: NodeId) -> None:
         if self._lost.pop(node, None) is not None:

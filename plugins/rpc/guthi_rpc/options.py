@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from guthi import Member, NodeId, UsageError
 from guthi_rpc.questions import MAX_KEY_CHARACTERS, MAX_PRIORITY
@@ -22,6 +22,7 @@ class Options:
     node is lost is given to another. `key` names the effect: within the retention that is configured, calls with one
     key run the function once, and all of them get its result. `affinity` is a text: calls with the same one go to the
     same node, for as long as it is there. A call with a higher `priority` goes before others that wait for a worker.
+    With `state` the function finds that, as if an earlier attempt had passed it to `checkpoint`.
     """
 
     on: Where | None = None
@@ -30,16 +31,25 @@ class Options:
     key: str | None = None
     affinity: str | None = None
     priority: int = 0
+    state: Any = None
 
     def __post_init__(self) -> None:
-        if self.timeout is not None and not self.timeout >= 0:
-            raise UsageError(f"a timeout is 0 or more seconds, not {self.timeout}")
-        if self.key is not None and not 0 < len(self.key) <= MAX_KEY_CHARACTERS:
-            raise UsageError(f"a key has 1 to {MAX_KEY_CHARACTERS} characters, not {len(self.key)}")
-        if abs(self.priority) > MAX_PRIORITY:
+        if self.timeout is not None and not (isinstance(self.timeout, int | float) and self.timeout >= 0):
+            raise UsageError(f"a timeout is 0 or more seconds, not {self.timeout!r}")
+        if self.key is not None and not (isinstance(self.key, str) and 0 < len(self.key) <= MAX_KEY_CHARACTERS):
+            raise UsageError(f"a key is a text of 1 to {MAX_KEY_CHARACTERS} characters, not {_shown(self.key)}")
+        if not (isinstance(self.priority, int) and abs(self.priority) <= MAX_PRIORITY):
             raise UsageError(f"a priority is a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}")
+        if self.affinity is not None and not isinstance(self.affinity, str):
+            raise UsageError(f"an affinity is a text that calls have in common, not {self.affinity!r}")
+        if not isinstance(self.on, str | NodeId | Member | None):
+            raise UsageError(f"on= is one node: its name, its id or its member record, not {self.on!r}")
         if self.on is not None and self.affinity is not None:
             raise UsageError("on= and affinity= both choose the node; leave one of them out")
+
+
+def _shown(key: object) -> str:
+    return str(len(key)) if isinstance(key, str) else repr(key)
 
 
 DEFAULT = Options()

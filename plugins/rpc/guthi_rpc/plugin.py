@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, ClassVar
 
 import guthi
+from guthi_rpc.parts import Parts
 from guthi_rpc.service import RPC, Rpc
 from guthi_rpc.settings import RpcConfig
 
@@ -25,15 +26,16 @@ class RpcPlugin(guthi.Plugin):
 
     def __init__(self, node: guthi.Node, config: RpcConfig) -> None:
         super().__init__(node, config)
-        self._rpc: Rpc | None = None
+        self._parts: Parts | None = None
 
     async def run(self, stack: AsyncExitStack) -> None:
         """Provide the service. Raises ConfigError where code is to be accepted and cannot be read."""
-        self._rpc = Rpc(self.node, self.config)
+        self._parts = Parts(self.node, self.config)
+        rpc = Rpc(self._parts)
         if self.config.ship_code and self.node.me.role is not guthi.Role.CLIENT:
-            self._rpc.accept_code()
-        self.node.provide(RPC, self._rpc)
-        stack.callback(self._rpc.close)
+            rpc.accept_code()
+        self.node.provide(RPC, rpc)
+        stack.callback(self._parts.close)
 
     @classmethod
     def commands(cls) -> Sequence[click.Command]:
@@ -45,31 +47,31 @@ class RpcPlugin(guthi.Plugin):
     @guthi.hookimpl
     def member_joined(self, member: guthi.Member) -> None:
         """A newcomer is told what this node has."""
-        if self._rpc is not None:
-            self._rpc.introduce(member)
-            self._rpc.notice()
+        if self._parts is not None:
+            self._parts.introduce(member)
+            self._parts.notice()
 
     @guthi.hookimpl
     def member_recovered(self, member: guthi.Member) -> None:
         """It may have been forgotten, and it may have forgotten us."""
-        if self._rpc is not None:
-            self._rpc.introduce(member)
-            self._rpc.notice()
+        if self._parts is not None:
+            self._parts.introduce(member)
+            self._parts.notice()
 
     @guthi.hookimpl
     def member_suspected(self, member: guthi.Member) -> None:
         """It gets no work while others are there."""
-        if self._rpc is not None:
-            self._rpc.notice()
+        if self._parts is not None:
+            self._parts.notice()
 
     @guthi.hookimpl
     def member_failed(self, member: guthi.Member) -> None:
         """What it had is gone."""
-        if self._rpc is not None:
-            self._rpc.lose(member)
+        if self._parts is not None:
+            self._parts.lose(member)
 
     @guthi.hookimpl
     def member_left(self, member: guthi.Member) -> None:
         """What it had is gone."""
-        if self._rpc is not None:
-            self._rpc.forget(member)
+        if self._parts is not None:
+            self._parts.forget(member)

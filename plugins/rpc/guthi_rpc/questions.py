@@ -35,9 +35,9 @@ class Answer(NamedTuple):
 class Question:
     """A call on its way to a node.
 
-    `state` is the newest checkpoint of an earlier attempt; `idempotent` says that a call with a key, too, may run
-    again where it is not known whether it has run. `relayed` counts the nodes that passed it on to what they took
-    for the call's home. With `inputs` the caller streams values to the function.
+    `attempt` counts the earlier attempts, and `state` is the newest checkpoint of these; `idempotent` says that a call
+    with a key, too, may run again where it is not known whether it has run. `relayed` counts the nodes that passed it
+    on to what they took for the call's home. With `inputs` the caller streams values to the function.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Question:
     number: int
     key: str | None = None
     priority: int = 0
+    attempt: int = 0
     state: Any = None
     idempotent: bool = False
     relayed: int = 0
@@ -59,6 +60,8 @@ class Question:
             words["key"] = self.key
         if self.priority:
             words["priority"] = self.priority
+        if self.attempt:
+            words["attempt"] = self.attempt
         if self.state is not None:
             words["state"] = self.state
         if self.idempotent:
@@ -87,7 +90,12 @@ def _with_words(question: Question, words: dict[Any, Any]) -> Question:
     if not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
         raise MalformedMessage("the priority of a call is a whole number")
     question.key, question.priority, question.state = key, priority, words.get("state")
+    question.attempt = _count(words.get("attempt"))
     question.idempotent = words.get("idempotent") is True
-    question.relayed = max(relayed, 0) if isinstance(relayed := words.get("relayed"), int) else 0
+    question.relayed = _count(words.get("relayed"))
     question.inputs = words.get("inputs") is True
     return question
+
+
+def _count(word: Any) -> int:
+    return max(word, 0) if isinstance(word, int) else 0

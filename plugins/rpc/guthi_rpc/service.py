@@ -3,44 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from guthi import DeadlineExceeded, Member, NodeId, Role, Service, UnknownMember, UsageError
-from guthi_rpc.announcing import Announcer, has_rpc
-from guthi_rpc.asking import CALL, Asking
-from guthi_rpc.batches import BATCH
-from guthi_rpc.calling import Calling
-from guthi_rpc.calls import CAST, Calls
-from guthi_rpc.checkpoints import Checkpoints
+from guthi import DeadlineExceeded, Role, Service, UnknownMember, UsageError
+from guthi_rpc.calls import Calls
 from guthi_rpc.context import CallId
-from guthi_rpc.directory import MAX_FUNCTIONS, Directory
-from guthi_rpc.dispatch import Dispatch
-from guthi_rpc.electors import Electors, Home
-from guthi_rpc.errors import TRAVELLING, UnknownFunction
-from guthi_rpc.execution import Execution
+from guthi_rpc.directory import MAX_FUNCTIONS
+from guthi_rpc.errors import UnknownFunction
 from guthi_rpc.executor import RpcExecutor
-from guthi_rpc.finding import Finder, listed
-from guthi_rpc.functions import Function, Run, describe_function
+from guthi_rpc.finding import listed
+from guthi_rpc.functions import Run, describe_function
 from guthi_rpc.gathering import Gathered
 from guthi_rpc.handles import Call
 from guthi_rpc.listing import FunctionInfo, list_functions
-from guthi_rpc.mapper import Mapper, read_errors
+from guthi_rpc.mapper import read_errors
 from guthi_rpc.mapping import PATIENCE_S, MapRun, MapSettings
-from guthi_rpc.once import Once
-from guthi_rpc.options import DEFAULT, Options, Where
-from guthi_rpc.outcomes import Outcomes
+from guthi_rpc.options import Options, Where
+from guthi_rpc.progress import Progress
 from guthi_rpc.reducing import reduce_in_tree
-from guthi_rpc.serving import Serving
 from guthi_rpc.shipping import STYLES, capability, check_can_accept, run_code
-from guthi_rpc.streaming import STREAM, Streaming
 
 if TYPE_CHECKING:
-    from guthi import Node
-    from guthi_rpc.settings import RpcConfig
+    from guthi_rpc.parts import Parts
 
 __all__ = ["RPC", "Rpc"]
 
@@ -50,46 +37,12 @@ AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 class Rpc:
     """Functions that span the network; one instance a node, got by `node.require(RPC)`."""
 
-    def __init__(self, node: Node, config: RpcConfig) -> None:
-        workers = config.threads or os.cpu_count() or 1
-        self._loop = asyncio.get_running_loop()
-        clock = self._loop.time
-        self._node = node
-        self._change = asyncio.Event()
-        self._execution = Execution(
-            node.host, node.name, workers, config.processes or os.cpu_count() or 1, config.queue
-        )
-        self._directory = Directory(self.notice, self._lost)
-        self._electors = Electors(self._directory, self._peers, clock, config.retention)
-        self._dispatch = Dispatch(
-            node.me, self._directory, node.network.membership.get, lambda: self._execution.running, clock
-        )
-        self._announcer = Announcer(node, self._directory, workers)
-        self._finder = Finder(node, self._directory, self._announcer, self._next_change)
-        self._asking = Asking(node, self._dispatch)
-        self._checkpoints = Checkpoints(node, self._keeper, config.checkpoint_interval)
-        self._calling = Calling(self._asking, self._dispatch, self._finder, self._checkpoints, node.id)
-        outcomes = Outcomes(
-            clock, lambda home: home == self._life(), config.retention, config.max_keys, config.max_key_results
-        )
-        once = Once(node, self._electors, outcomes, self._life, lambda n, q: self._asking.ask(n, q, None))
-        self._serving = Serving(self._execution, once, self._checkpoints, node.codec)
-        self._calls = Calls(node, self._calling, self._asking, self._dispatch, self._finder, DEFAULT)
-        self._mapper = Mapper(
-            node, self._directory, self._dispatch, self._finder, self._asking, self._calling, self._next_change
-        )
-        for error in TRAVELLING:
-            node.codec.register(error, f"rpc.{error.__name__}")
-        node.handle(CALL, self._serving.called)
-        node.handle(CAST, self._serving.cast)
-        node.handle(BATCH, self._serving.batch)
-        streaming = Streaming(node, self._functions.get, self._execution, self._checkpoints)
-        node.handle_stream(STREAM, streaming.serve)
-
-    def close(self) -> None:
-        """Serve nothing more."""
-        self._execution.close()
-        self._checkpoints.close()
+    def __init__(self, parts: Parts) -> None:
+        self._node, self._loop, self._functions = parts.node, parts.loop, parts.functions
+        self._execution, self._directory, self._dispatch = parts.execution, parts.directory, parts.dispatch
+        self._announcer, self._finder, self._checkpoints = parts.announcer, parts.finder, parts.checkpoints
+        self._calls, self._mapper = parts.calls, parts.mapper
+        self._next_change, self._peers = parts.next_change, parts.peers
 
     # ---- the store
 
@@ -141,10 +94,6 @@ class Rpc:
             raise UnknownFunction(f"this node has no function {name!r}; it has: {listed(self._functions)}")
         self._announcer.unregistered(name)
 
-    @property
-    def _functions(self) -> dict[str, Function]:
-        return self._serving.functions
-
     def functions(self) -> list[FunctionInfo]:
         """All functions that any node has, sorted by name; where providers differ, one entry for each."""
         return list_functions(self._directory, self._node.network.name_of)
@@ -182,9 +131,10 @@ class Rpc:
         key: str | None = None,
         affinity: str | None = None,
         priority: int = 0,
+        state: Any = None,
     ) -> Calls:
         """The calls below with all that a caller may ask for (see Options): `rpc.options(key="x").call("pay", 7)`."""
-        return self._calls.having(Options(on, timeout, idempotent, key, affinity, priority))
+        return self._calls.having(Options(on, timeout, idempotent, key, affinity, priority, state))
 
     async def call(
         self, name: str, /, *arguments: Any, on: Where | None = None, timeout: float | None = None, **named: Any
@@ -277,6 +227,14 @@ class Rpc:
         settings = MapSettings(ordered, idempotent, read_errors(errors), chunk, patience)
         return self._mapper.run(name, items, settings, star=star, on=on, timeout_s=timeout, priority=priority)
 
+    def maps(self) -> list[Progress]:
+        """How far the maps of this node have come, those that are over of late included; the newest last."""
+        return list(self._mapper.progress)
+
+    def in_flight(self) -> tuple[int, int]:
+        """How many calls this node is running, for whomever, and for how many it waits."""
+        return self._execution.running, self._dispatch.outstanding
+
     async def reduce(
         self,
         name: str,
@@ -297,8 +255,18 @@ class Rpc:
             return await reduce_in_tree(values, partial(self._mapper.fold, combine))
 
     def state(self, call: Call | CallId) -> Any:
-        """The newest state that a running call passed to `checkpoint`, as far as it has come here; else None."""
+        """The newest state that a running call passed to `checkpoint`, as far as it has come here; else None.
+
+        It comes to the caller and to one more node.
+        """
         return self._checkpoints.state(call if isinstance(call, tuple) else call.id)
+
+    async def recall(self, call: CallId) -> Any:
+        """The newest state of a call whose caller is lost, from whichever node has it; None where none has.
+
+        `options(state=…)` begins a call from there.
+        """
+        return await self._checkpoints.find(call, self._peers())
 
     # ---- the face of the standard library
 
@@ -337,46 +305,6 @@ class Rpc:
         check_can_accept()
         for style in STYLES:
             self.register(run_code, name=capability(style), run=style)
-
-    def _keeper(self, function: str, call: CallId) -> NodeId | None:
-        ranked = self._dispatch.ranked(function, f"{call[0].hex()}/{call[1]}")
-        return next((node for node in ranked if node not in (call[0], self._node.id)), None)
-
-    def _life(self) -> Home:
-        return self._node.id, self._directory.life(self._node.id)
-
-    def _lost(self, node: NodeId, life: bytes) -> None:
-        member = self._node.network.membership.get(node)
-        if member is None or member.role is not Role.CLIENT:
-            self._electors.lost(node, life)
-
-    def _peers(self) -> list[NodeId]:
-        """The nodes that rpc runs on, this one included, but not clients, which come and go."""
-        members = [each for each in self._node.members if each.is_present and each.role is not Role.CLIENT]
-        return [self._node.id, *(each.id for each in members if has_rpc(each))]
-
-    # ---- comings and goings
-
-    def introduce(self, member: Member) -> None:
-        """Tell a member what this node has."""
-        self._announcer.introduce(member)
-
-    def forget(self, member: Member) -> None:
-        """A member left."""
-        self._directory.forget(member.id)
-
-    def lose(self, member: Member) -> None:
-        """A member failed."""
-        self._directory.forget(member.id, failed=True)
-
-    def notice(self) -> None:
-        """The providers or the members have changed: who waits for a provider looks again."""
-        self._dispatch.changed()
-        self._change.set()
-        self._change = asyncio.Event()
-
-    async def _next_change(self) -> None:
-        await self._change.wait()
 
 
 RPC: Service[Rpc] = Service("rpc")

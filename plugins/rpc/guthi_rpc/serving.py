@@ -26,6 +26,8 @@ __all__ = ["Serving"]
 Told: TypeAlias = tuple[Any, float, int]
 """An answer as it travels: value, seconds, calls in hand."""
 
+Report: TypeAlias = Callable[[Context, Any], None]
+
 log = logging.getLogger("guthi_rpc.serving")
 
 
@@ -38,12 +40,12 @@ class Serving:
 
     def called(self, incoming: Incoming) -> Told | Awaitable[Any] | str | None:
         """The handler of calls."""
-        return self._serve(read_question(incoming.value), incoming.peer, incoming.deadline)
+        return self._serve(read_question(incoming.value), incoming.peer, incoming.deadline, self._checkpoints.report)
 
     def cast(self, incoming: Incoming) -> Awaitable[Any] | None:
         """The handler of calls that want no answer."""
         question = read_question(incoming.value)
-        told = self._serve(question, incoming.peer, None)
+        told = self._serve(question, incoming.peer, None, None)  # nobody would go on from a checkpoint
         if isawaitable(told):
             return Later(partial(self._cast, told, question.name, incoming.peer))
         _complain(told, question.name, incoming.peer)
@@ -75,7 +77,9 @@ class Serving:
             return OVERLOADED
         return write_outcomes(outcomes, self._codec), seconds, self._execution.running
 
-    def _serve(self, question: Question, caller: NodeId, deadline: float | None) -> Told | Awaitable[Any] | str | None:
+    def _serve(
+        self, question: Question, caller: NodeId, deadline: float | None, report: Report | None
+    ) -> Told | Awaitable[Any] | str | None:
         function = self.functions.get(question.name)
         if function is None or self._execution.is_closed:
             return None
@@ -87,8 +91,9 @@ class Serving:
             key=question.key,
             deadline=deadline if question.key is None else None,  # it runs on for its other callers
             priority=question.priority,
+            attempt=question.attempt,
             state=question.state,
-            report=self._checkpoints.report,
+            report=report,
         )
         if question.key is not None:
             begin = partial(self._begin, function, question, context)
@@ -117,14 +122,19 @@ class Serving:
             return OVERLOADED
 
     def _begin(self, function: Function, question: Question, context: Context) -> Answer | Awaitable[Answer]:
-        answer = self._execution.run(function, question.arguments, question.named, context)
-        return answer if isinstance(answer, tuple) else Later(partial(self._until_done, answer, context))
+        try:
+            answer = self._execution.run(function, question.arguments, question.named, context)
+        except Exception:
+            self._checkpoints.ended(context)
+            raise
+        if isinstance(answer, tuple):
+            self._checkpoints.ended(context)
+            return answer
+        return Later(partial(self._until_done, answer, context))
 
     async def _until_done(self, answer: Awaitable[Answer], context: Context) -> Answer:
-        try:
+        with self._checkpoints.following(context):
             return await answer
-        finally:
-            self._checkpoints.ended(context.call)
 
     def _told(self, answer: Answer) -> Told:
         return answer[0], answer[1], self._execution.running

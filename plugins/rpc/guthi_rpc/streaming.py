@@ -8,11 +8,13 @@ is quicker waits for the other, both ways, by the credit of the stream.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable
 from contextlib import aclosing
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from guthi import Incoming, NodeId, Stream, StreamEnded, UsageError
+from guthi_rpc.attempts import contained, is_being_cancelled
 from guthi_rpc.calling import Calling, deadline_after, time_left
 from guthi_rpc.checkpoints import Checkpoints
 from guthi_rpc.context import Context, running_call
@@ -40,7 +42,15 @@ class Streaming:
         self._node, self._find, self._execution, self._checkpoints = node, find, execution, checkpoints
 
     async def serve(self, incoming: Incoming, stream: Stream) -> None:
-        """The handler of streams; what the function raises is the caller's to see."""
+        """The handler of streams; what the function raises is the caller's to see, and never ends the node."""
+        try:
+            await self._serve(incoming, stream)
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                raise
+            raise contained(error)  # noqa: B904 - it is the same error, or has it as its cause
+
+    async def _serve(self, incoming: Incoming, stream: Stream) -> None:
         question = read_question(incoming.value)
         function = self._find(question.name)
         if function is None or self._execution.is_closed:
@@ -53,18 +63,16 @@ class Streaming:
             question.name,
             (incoming.peer, question.number),
             deadline=incoming.deadline,
+            attempt=question.attempt,
             state=question.state,
             report=self._checkpoints.report,
         )
         arguments = [stream, *question.arguments] if question.inputs else question.arguments
         running_call.set(context)
-        try:
-            with self._execution.lasting():
-                async with aclosing(_values(function, arguments, question.named)) as values:
-                    async for value in values:
-                        await stream.send(value)
-        finally:
-            self._checkpoints.ended(context.call)
+        with self._checkpoints.following(context), self._execution.lasting():
+            async with aclosing(_values(function, arguments, question.named)) as values:
+                async for value in values:
+                    await stream.send(value)
 
 
 def _values(function: Function, arguments: Any, named: dict[str, Any]) -> AsyncGenerator[Any, None]:
@@ -72,14 +80,19 @@ def _values(function: Function, arguments: Any, named: dict[str, Any]) -> AsyncG
     return made if isinstance(made, AsyncGenerator) else _in_thread(made)
 
 
-async def _in_thread(values: Any) -> AsyncGenerator[Any, None]:
+async def _in_thread(values: Generator[Any, None, None]) -> AsyncGenerator[Any, None]:
     """A plain generator may wait or compute between two values, so each is fetched in a thread."""
-    end = object()
+    loop, run, end = asyncio.get_running_loop(), copy_context().run, object()
+    step: asyncio.Future[Any] | None = None
     try:
-        while (value := await asyncio.to_thread(next, values, end)) is not end:
+        while True:
+            step = loop.run_in_executor(None, lambda: run(next, values, end))
+            if (value := await asyncio.shield(step)) is end:
+                return
             yield value
     finally:
-        values.close()
+        if step is not None:  # a generator cannot be closed while it runs, and nobody waits until it does not
+            step.add_done_callback(lambda _: loop.run_in_executor(None, run, values.close))
 
 
 async def stream_values(
@@ -111,6 +124,7 @@ async def stream_values(
                     await asyncio.gather(feeding, return_exceptions=True)
     finally:
         dispatch.ended(provider)
+        calling.done(question)
 
 
 def _opened(node: Node, provider: NodeId, question: Question, timeout_s: float | None) -> Any:

@@ -23,6 +23,7 @@ from guthi_rpc import Run, WorkerDied
 from guthi_rpc.context import Context
 from guthi_rpc.execution import Execution
 from guthi_rpc.functions import describe_function
+from guthi_rpc.turns import Full
 
 CONTEXT = Context("f", (NodeId(bytes(16)), 1))
 STEERING = [SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration]
@@ -138,6 +139,54 @@ async def test_a_call_that_waits_for_a_thread_can_be_cancelled(execution: Execut
     go.set()
     assert await asyncio.gather(*busy) == [True, True]
     assert ran == []
+
+
+async def test_a_thread_goes_on_with_the_next_call_while_the_loop_is_busy(execution: Execution) -> None:
+    """Who waits for the loop between two calls is idle for as long as the loop sends the result of the first."""
+    ran = [threading.Event() for _ in range(6)]
+    calls = [asyncio.create_task(run(execution, each.set, style=Run.THREAD)) for each in ran]
+    await asyncio.sleep(0)
+    assert all(each.wait(5) for each in ran)  # which blocks the loop
+    await asyncio.gather(*calls)
+
+
+async def test_of_calls_that_wait_for_a_thread_the_urgent_go_first() -> None:
+    execution = Execution(SystemHost(), "bob", threads=1, processes=1, queue=100)
+    go, order = threading.Event(), list[str]()
+
+    def call(name: str, priority: int) -> asyncio.Task[Any]:
+        context = Context("f", (NodeId(bytes(16)), 1), priority=priority)
+        function = describe_function(order.append, "f", Run.THREAD)
+        answer = execution.run(function, (name,), {}, context)
+        assert isinstance(answer, Awaitable)
+        return asyncio.ensure_future(answer)
+
+    busy = asyncio.create_task(run(execution, go.wait, 20, style=Run.THREAD))
+    await asyncio.sleep(0.05)
+    calls = [call(name, int(name[0]) - 5) for name in ("5a", "5b", "9a", "1a", "9b", "5c")]
+    await asyncio.sleep(0)
+    calls.pop(1).cancel()
+    go.set()
+    await asyncio.gather(busy, *calls)
+    assert order == ["9a", "9b", "5a", "5c", "1a"]
+    execution.close()
+
+
+@pytest.mark.parametrize("style", [Run.THREAD, Run.PROCESS], ids=str)
+async def test_full_is_when_all_places_and_the_queue_are_taken(style: Run) -> None:
+    execution = Execution(SystemHost(), "bob", threads=1, processes=1, queue=2)
+    calls = [asyncio.create_task(run(execution, time.sleep, 0.2, style=style)) for _ in range(3)]
+    assert not execution.is_full(style)
+    await asyncio.sleep(0.1)
+    assert execution.is_full(style)
+    assert not execution.is_full(Run.INLINE)
+    with pytest.raises(Full):
+        await run(execution, time.sleep, 0, style=style)
+    calls[2].cancel()
+    await asyncio.wait([calls[2]])
+    assert not execution.is_full(style)
+    await asyncio.gather(*calls[:2])
+    execution.close()
 
 
 async def test_the_wait_for_a_worker_is_not_counted(execution: Execution) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from guthi.api import NodeId
 from guthi.errors import MalformedMessage, NotEncodable, RemoteError, UsageError
 from guthi.values.codec import Codec
+from guthi_rpc.ahead import AHEAD_S, Ahead
 from guthi_rpc.batches import Shape, batched, read_outcomes, write_outcomes
 from guthi_rpc.chunks import MAX_ITEMS, TARGET_S, ChunkSize, length_of
 from guthi_rpc.functions import describe_function
@@ -68,6 +69,47 @@ def test_towards_the_end_every_place_gets_something(items: int, remaining: int, 
 
 def test_only_what_has_a_length_has_one() -> None:
     assert (length_of([1, 2]), length_of(range(5)), length_of(iter([1]))) == (2, 5, None)
+
+
+# ---- how many chunks a node has in hand
+
+
+def test_who_takes_long_has_one_chunk_more_than_workers_and_who_is_quick_has_more() -> None:
+    slow, quick = Ahead(), Ahead()
+    assert slow.within(2, None, 1) == 2  # nobody knows yet
+    for _ in range(20):
+        slow.took(0.1)
+        quick.took(AHEAD_S / 2)
+    assert slow.within(2, None, 1) == 2
+    assert quick.within(2, None, 1) == 6
+    for _ in range(50):
+        quick.took(0.1)
+    assert quick.within(2, None, 1) == 2
+
+
+def test_one_quick_chunk_is_no_reason_to_give_many() -> None:
+    ahead = Ahead()
+    for chunks in range(1, 6):
+        ahead.took(0.0)
+        assert ahead.within(2, None, 1) == 2 + chunks
+
+
+def test_towards_the_end_no_node_gets_what_another_could_do() -> None:
+    ahead = Ahead()
+    for _ in range(100):
+        ahead.took(0.0)
+    assert [ahead.within(2, remaining, 2) for remaining in (1000, 40, 8, 3)] == [16, 12, 4, 2]
+
+
+def test_a_node_that_refuses_gets_as_many_as_it_took_and_later_more() -> None:
+    ahead = Ahead()
+    ahead.refused(3)
+    assert ahead.within(5, None, 1) == 3
+    for _ in range(4):
+        ahead.took(1.0)
+    assert ahead.within(5, None, 1) == 4
+    ahead.refused(0)
+    assert ahead.within(5, None, 1) == 1
 
 
 # ---- stragglers

@@ -44,6 +44,7 @@ async def come_and_go(world: World, names: list[str], within_s: float) -> None:
             world.background(joiner.start_until_joined())
 
 
+@pytest.mark.timeout(900 if FULL else 120)
 @pytest.mark.guthi_seeds(SEEDS)
 @simulated
 async def test_nothing_is_lost_and_nothing_comes_twice(world: World) -> None:

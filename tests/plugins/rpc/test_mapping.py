@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from guthi.api import NodeId
 from guthi.errors import PeerLost
 from guthi_rpc import MapResult, NoProvider
-from guthi_rpc.errors import NotComputed
+from guthi_rpc.errors import NotComputed, Overloaded
 from guthi_rpc.items import Item
 from guthi_rpc.mapping import MAX_LOSSES, MapRun, MapSettings
 from guthi_rpc.results import Outcome
@@ -136,6 +136,29 @@ async def test_no_node_has_more_than_its_places() -> None:
     cluster = Cluster(alice=1, bob=5)
     await collect(cluster.run(range(50)))
     assert cluster.most == {ALICE: 1, BOB: 5}
+
+
+async def test_a_node_that_refuses_goes_on_with_what_it_has_and_is_not_called_lost() -> None:
+    """Its queue takes two of the five chunks that it is offered at a time; nothing waits for `retry_s`."""
+    cluster = Cluster(alice=5)
+    in_hand = 0
+
+    async def call(node: NodeId, items: Sequence[Item]) -> list[Outcome]:
+        nonlocal in_hand
+        if in_hand == 2:
+            raise NotComputed(Overloaded("its queue is full"), was_begun=False)
+        in_hand += 1
+        try:
+            return await cluster.call(node, items)
+        finally:
+            in_hand -= 1
+
+    settings = MapSettings(chunk=1, patience_s=0.0, retry_s=60.0)
+    run = MapRun(range(50), call, lambda: cluster.listed, cluster.changed, name_of, settings)
+    results = await collect(run)
+    assert_squares(results, list(range(50)))
+    assert all(result.lost_on == () for result in results)
+    assert (run.progress.again, run.progress.nodes["alice"].losses) == (0, 0)
 
 
 async def test_who_is_quick_gets_more() -> None:

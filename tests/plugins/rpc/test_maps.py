@@ -52,6 +52,25 @@ async def test_map_with_several_arguments_on_chosen_nodes(alice: Rpc, bob: Rpc) 
         [each async for each in alice.map("add", [1], on=[])]
 
 
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        ({"chunk": 0}, "a chunk has 1 item or more"),
+        ({"chunk": "many"}, "a chunk has 1 item or more"),
+        ({"patience": -1}, "patience is 0 or more seconds"),
+        ({"timeout": "5"}, "a timeout is 0 or more seconds"),
+        ({"priority": "high"}, "a priority is a whole number"),
+        ({"errors": "ignore"}, '"raise" ends the map'),
+    ],
+    ids=str,
+)
+async def test_a_map_that_makes_no_sense_is_refused_at_once(alice: Rpc, asked: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(guthi.UsageError, match=complaint):
+        alice.map("add", [1], **asked)
+    with pytest.raises(guthi.UsageError, match="a function is called by its name"):
+        alice.map(add, [1])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("how", ["leaves", "fails"])
 async def test_a_node_that_goes_during_a_map_takes_nothing_with_it(
     network: Network, alice: Rpc, bob: Rpc, how: str
@@ -114,10 +133,11 @@ async def test_leaving_a_map_early_cancels_what_is_under_way(network: Network, a
         return value
 
     bob.register(work)
-    async for result in alice.map("work", range(1000), chunk=1):
+    run = alice.map("work", range(1000), chunk=1)
+    async for result in run:
         assert result.value == 0
         break
-    await network.until(lambda: len(cancelled) == alice._directory.workers(bob._node.id) + 1 - (0 in cancelled))
+    await network.until(lambda: len(cancelled) == run.progress.given - 1 > 0)
     assert alice._dispatch.outstanding == 0
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import statistics
 import sys
 import time
@@ -38,6 +40,17 @@ def fragile(number):
         os._exit(1)
     return number * 10
 
+def where(number):
+    time.sleep(0.02)
+    return [number, os.getpid()]
+
+def dies_once(marker):
+    """Is killed, as by a system without memory, unless it finds that it was before."""
+    if not os.path.exists(marker):
+        open(marker, "w").close()
+        os.kill(os.getpid(), 9)
+    return "done"
+
 def unpicklable(number):
     return (lambda: None) if number == 3 else number * 10
 
@@ -57,6 +70,8 @@ async def main(name, address):
         rpc.register(functions_of_nodes.burn, name="burn in a process", run="process")
         rpc.register(functions_of_nodes.fragile, run="process")
         rpc.register(functions_of_nodes.unpicklable, run="process")
+        rpc.register(functions_of_nodes.where, run="process")
+        rpc.register(functions_of_nodes.dies_once, run="process")
         rpc.register(functions_of_nodes.ping, run="inline")
         await asyncio.Event().wait()
 
@@ -121,6 +136,27 @@ async def test_the_kill_of_a_node_in_mid_map_costs_no_result(site: Site) -> None
     assert all(result.value == result.item**2 for result in results)
     assert {result.node for result in results[:60]} == {"bob", "carol", "dave"}
     assert {result.node for result in results[-50:]} == {"bob", "dave"}
+
+
+async def test_the_kill_of_worker_processes_in_mid_map_costs_no_result(site: Site) -> None:
+    await site.start("bob", "carol")
+    results: list[Any] = []
+    killed = set[int]()
+    async for result in site.rpc.map("where", range(200)):
+        results.append(result)
+        if len(results) in (20, 60, 100):
+            killed.add(result.value[1])
+            os.kill(result.value[1], signal.SIGKILL)
+    assert sorted(result.value[0] for result in results) == list(range(200))
+    assert len(killed) == 3
+    assert {result.value[1] for result in results} > killed  # others took their place
+
+
+async def test_a_process_that_dies_is_told_or_replaced_as_the_caller_wishes(site: Site, tmp_path: Path) -> None:
+    await site.start("bob")
+    with pytest.raises(WorkerDied, match="killed by SIGKILL"):
+        await site.rpc.call("dies_once", str(tmp_path / "first"))
+    assert await site.rpc.options(idempotent=True).call("dies_once", str(tmp_path / "second")) == "done"
 
 
 async def test_a_node_keeps_its_rhythm_while_every_pool_burns(site: Site) -> None:

@@ -18,7 +18,9 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 ANYTHING = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
 )
-WORDS = st.dictionaries(st.sampled_from(["key", "priority", "state", "idempotent", "relayed", "other"]), ANYTHING)
+WORDS = st.dictionaries(
+    st.sampled_from(["key", "priority", "state", "idempotent", "relayed", "attempt", "other"]), ANYTHING
+)
 NEARLY = st.tuples(st.text(), st.lists(SCALARS), st.dictionaries(st.text(), SCALARS), st.integers(), WORDS).map(list)
 ITEMS = st.lists(ANYTHING, max_size=4)
 SHAPES = st.sampled_from(["item", "star", "fold", "other"])
@@ -34,6 +36,7 @@ NEARLY_BATCH = st.tuples(st.text(), ITEMS, SHAPES, st.integers(), st.integers())
     priority=st.integers(-MAX_PRIORITY, MAX_PRIORITY),
     idempotent=st.booleans(),
     relayed=st.integers(0, 9),
+    attempt=st.integers(0, 9),
 )
 def test_a_question_travels(name: str, arguments: list[Any], named: dict[str, Any], number: int, **more: Any) -> None:
     question = Question(name, arguments, named, number, state=arguments or None, **more)
@@ -82,7 +85,13 @@ def test_a_batch_that_is_none_is_refused(wire: Any) -> None:
     [
         ({"timeout": -1}, "a timeout is 0 or more seconds, not -1"),
         ({"timeout": float("nan")}, "0 or more seconds"),
-        ({"key": ""}, "a key has 1 to 255 characters, not 0"),
+        ({"timeout": "5"}, "0 or more seconds, not '5'"),
+        ({"key": 7}, "a key is a text of 1 to 255 characters, not 7"),
+        ({"affinity": 7}, "an affinity is a text that calls have in common, not 7"),
+        ({"priority": "high"}, "a priority is a whole number"),
+        ({"priority": 1.5}, "a priority is a whole number"),
+        ({"on": ["bob"]}, "on= is one node"),
+        ({"key": ""}, "a key is a text of 1 to 255 characters, not 0"),
         ({"key": "x" * 256}, "not 256"),
         ({"priority": 2**32}, "a priority is a whole number from"),
         ({"on": "bob", "affinity": "s"}, "leave one of them out"),

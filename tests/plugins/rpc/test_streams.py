@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from itertools import count
@@ -130,6 +131,49 @@ async def test_what_either_side_raises_ends_it(alice: Rpc, bob: Rpc) -> None:
 
     with pytest.raises(KeyError, match="the input broke"):
         await _collected(alice.stream("echo", inputs=broken()))
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+async def test_nothing_that_a_generator_raises_ends_its_node(alice: Rpc, bob: Rpc, error: type[BaseException]) -> None:
+    async def later() -> AsyncIterator[int]:
+        yield 1
+        raise error("out")
+
+    def plain() -> Iterator[int]:
+        yield 1
+        raise error("out")
+
+    for function in (later, plain):
+        bob.register(function)
+    await alice.available("plain", timeout=5)
+    for name in ("later", "plain"):
+        with pytest.raises(guthi.RemoteError, match=error.__name__):
+            await _collected(alice.stream(name))
+    assert bob._execution.running == 0
+
+
+async def test_a_plain_generator_that_is_left_while_it_waits_is_closed_when_it_comes_back(
+    network: Network, alice: Rpc, bob: Rpc
+) -> None:
+    go, is_closed = threading.Event(), threading.Event()
+
+    @bob.function
+    def ticks() -> Iterator[int]:
+        try:
+            yield 1
+            go.wait(20)
+            yield 2
+        finally:
+            is_closed.set()
+
+    async with aclosing(alice.stream("ticks")) as values:
+        async for value in values:
+            assert value == 1
+            break
+    await network.until(lambda: bob._execution.running == 0)
+    assert not is_closed.is_set()
+    go.set()
+    await network.until(is_closed.is_set)
 
 
 async def test_a_deadline_ends_both_sides(network: Network, alice: Rpc, bob: Rpc) -> None:

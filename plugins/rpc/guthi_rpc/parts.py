@@ -1,0 +1,129 @@
+"""The parts of rpc on one node, how they are connected, and what they hear of the members' comings and goings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from guthi import Member, NodeId, Role
+from guthi_rpc.announcing import Announcer, has_rpc
+from guthi_rpc.asking import CALL, Asking
+from guthi_rpc.batches import BATCH
+from guthi_rpc.calling import Calling
+from guthi_rpc.calls import CAST, Calls
+from guthi_rpc.checkpoints import Checkpoints
+from guthi_rpc.context import CallId
+from guthi_rpc.directory import Directory
+from guthi_rpc.dispatch import Dispatch, in_order_of
+from guthi_rpc.electors import Electors, Home
+from guthi_rpc.errors import TRAVELLING
+from guthi_rpc.execution import Execution
+from guthi_rpc.finding import Finder
+from guthi_rpc.functions import Function
+from guthi_rpc.mapper import Mapper
+from guthi_rpc.once import Once
+from guthi_rpc.options import DEFAULT
+from guthi_rpc.outcomes import Outcomes
+from guthi_rpc.serving import Serving
+from guthi_rpc.streaming import STREAM, Streaming
+
+if TYPE_CHECKING:
+    from guthi import Node
+    from guthi_rpc.settings import RpcConfig
+
+__all__ = ["Parts"]
+
+
+class Parts:
+    """Those of one node; `Rpc` is what an app sees of them."""
+
+    def __init__(self, node: Node, config: RpcConfig) -> None:
+        workers = config.threads or os.cpu_count() or 1
+        processes = config.processes or os.cpu_count() or 1
+        self.node, self.loop = node, asyncio.get_running_loop()
+        clock = self.loop.time
+        self._change = asyncio.Event()
+        self.execution = Execution(node.host, node.name, workers, processes, config.queue)
+        self.directory = Directory(self.notice, self._lost)
+        self._electors = Electors(self.directory, self.peers, clock, config.retention)
+        self.dispatch = Dispatch(
+            node.me, self.directory, node.network.membership.get, lambda: self.execution.running, clock
+        )
+        self.announcer = Announcer(node, self.directory, workers)
+        self.finder = Finder(node, self.directory, self.announcer, self.next_change)
+        asking = Asking(node, self.dispatch)
+        self.checkpoints = Checkpoints(node, self._keepers, config.checkpoint_interval)
+        calling = Calling(asking, self.dispatch, self.finder, self.checkpoints, node.id)
+        outcomes = Outcomes(
+            clock, lambda home: home == self._life(), config.retention, config.max_keys, config.max_key_results
+        )
+        once = Once(node, self._electors, outcomes, self._life, lambda n, q: asking.ask(n, q, None))
+        self._serving = Serving(self.execution, once, self.checkpoints, node.codec)
+        self.calls = Calls(node, calling, asking, self.dispatch, self.finder, DEFAULT)
+        self.mapper = Mapper(node, self.directory, self.dispatch, self.finder, asking, calling, self.next_change)
+        self._serve()
+
+    def _serve(self) -> None:
+        node, serving = self.node, self._serving
+        for error in TRAVELLING:
+            node.codec.register(error, f"rpc.{error.__name__}")
+        node.handle(CALL, serving.called)
+        node.handle(CAST, serving.cast)
+        node.handle(BATCH, serving.batch)
+        node.handle_stream(STREAM, Streaming(node, self.functions.get, self.execution, self.checkpoints).serve)
+
+    @property
+    def functions(self) -> dict[str, Function]:
+        """This node's own."""
+        return self._serving.functions
+
+    def close(self) -> None:
+        """Serve nothing more."""
+        self.execution.close()
+        self.checkpoints.close()
+
+    def peers(self) -> list[NodeId]:
+        """The nodes that rpc runs on, this one included, but not clients, which come and go."""
+        members = [each for each in self.node.members if each.is_present and each.role is not Role.CLIENT]
+        return [self.node.id, *(each.id for each in members if has_rpc(each))]
+
+    def _keepers(self, function: str, call: CallId) -> list[NodeId]:
+        """Two nodes beside the caller, providers of the function as far as there are any: they may have to go on."""
+        place = f"{call[0].hex()}/{call[1]}"
+        found = [node for node in self.dispatch.ranked(function, place) if node != call[0]][:2]
+        if len(found) < 2:
+            found += [node for node in in_order_of(place, self.peers()) if node not in (call[0], *found)]
+        return found[:2]
+
+    def _life(self) -> Home:
+        return self.node.id, self.directory.life(self.node.id)
+
+    # ---- comings and goings
+
+    def introduce(self, member: Member) -> None:
+        """Tell a member what this node has."""
+        self.announcer.introduce(member)
+
+    def forget(self, member: Member) -> None:
+        """A member left."""
+        self.directory.forget(member.id)
+
+    def lose(self, member: Member) -> None:
+        """A member failed."""
+        self.directory.forget(member.id, failed=True)
+
+    def _lost(self, node: NodeId, life: bytes) -> None:
+        member = self.node.network.membership.get(node)
+        if member is None or member.role is not Role.CLIENT:
+            self._electors.lost(node, life)
+
+    def notice(self) -> None:
+        """The providers or the members have changed: who waits for a provider looks again."""
+        self.dispatch.changed()
+        self._change.set()
+        self._change = asyncio.Event()
+
+    async def next_change(self) -> None:
+        """Wait until `notice` is called."""
+        await self._change.wait()

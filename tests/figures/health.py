@@ -67,7 +67,7 @@ def _traffic() -> Iterator[str]:
 def _mistakes(found: Sequence[tuple[str, Mistakes]], minutes: int) -> Iterator[str]:
     best = max(found[0][1].total, 1)
     title = f"{NODES:,} nodes, 5 % ill, {minutes} min"
-    yield f"| {title} | healthy nodes given up | times more | healthy nodes that believed it |"
+    yield f"| {title} | healthy nodes given up | times more | times that a healthy node believed it |"
     yield "|---|---|---|---|"
     for name, each in found:
         yield f"| {name} | {each.total:,} | {each.total / best:,.0f} | {each.believed:,} |"

@@ -1,6 +1,6 @@
 """Guthi's health plugin: failure detectors, callbacks on failure, and work that outlives the node that does it."""
 
-from guthi_health.clock import ClockOffset
+from guthi_health.clock import ClockFilter, ClockOffset, ClockSample
 from guthi_health.detector import Accuse, Detector, Effect, Note, Ping, Relay, Remind
 from guthi_health.echo import Echo, EchoSettings
 from guthi_health.errors import EventAbandoned, EventNotSaved, EventTaken, PendingFull
@@ -16,7 +16,9 @@ from guthi_health.watch import Sight
 __all__ = [
     "HEALTH",
     "Accuse",
+    "ClockFilter",
     "ClockOffset",
+    "ClockSample",
     "Detector",
     "Echo",
     "EchoSettings",

@@ -1,7 +1,8 @@
 """Who wants to be called when a certain node fails, and how one of them disturbs nobody.
 
 A callback that is a coroutine function runs as a task, a plain one in a thread, each in one of its own: none waits for
-another that is slow or hangs, only for its own earlier calls, and what one raises is logged.
+another that is slow or hangs, only for its own earlier calls, and what one raises is logged. Nor does the end of the
+process wait for one that hangs in its thread.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Callbacks:
         for owner, thread in self._threads:
             if owner is callback:
                 return thread
-        thread = self._node.host.thread_executor(f"{self._node.name}-on-failure-{len(self._threads)}", 1)
+        thread = self._node.host.thread_executor(f"{self._node.name}-on-failure-{len(self._threads)}", 1, daemon=True)
         self._threads.append((callback, thread))
         return thread
 

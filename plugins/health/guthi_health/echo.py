@@ -13,7 +13,8 @@ and the load of one node is even as well.
 | ASKING  | timeout / tries after an echo, not the last        | echo again                         |
 | ASKING  | timeout / tries after the last echo                | accuse of FAILED; RESTING          |
 
-A node that was stopped itself in the midst of a poll goes on with it; no peer is accused that had no time to answer.
+A node that was stopped itself in the midst of a poll goes on with it, and repeats the last echo: no peer is accused
+that had no time to answer, or whose answer has yet to be read.
 
 A member that dies is accused within interval + timeout by every node, and each node reaches its verdict alone. Traffic:
 a network of N nodes sends 2·N·(N-1)/interval datagrams a second, a node 2·(N-1)/interval; so it is for networks of up
@@ -105,14 +106,19 @@ class Echo(Detector):
 
     def on_deadline(self, now: float) -> Sequence[Effect]:
         """Echo to whose turn it is, and accuse whose time is up."""
-        return [effect for peer in self._alarms.due(now) for effect in self._due(peer, self._polls[peer], now)]
+        was_stopped = now - (self.deadline or now) > self.settings.timeout / self.settings.tries
+        return [
+            effect for peer in self._alarms.due(now) for effect in self._due(peer, self._polls[peer], now, was_stopped)
+        ]
 
-    def _due(self, peer: NodeId, poll: _Poll, now: float) -> Iterator[Effect]:
+    def _due(self, peer: NodeId, poll: _Poll, now: float, was_stopped: bool) -> Iterator[Effect]:
         timeout_s = self.settings.timeout
         if poll.state is _State.ASKING and poll.sent == self.settings.tries:
-            self._rest(peer, now)
-            yield Accuse(peer, MemberState.FAILED, "direct", f"no echo within {timeout_s:g} s")
-            return
+            if not was_stopped:
+                self._rest(peer, now)
+                yield Accuse(peer, MemberState.FAILED, "direct", f"no echo within {timeout_s:g} s")
+                return
+            poll.sent -= 1  # the answer may have come, and have yet to be read
         self._number += 1
         if poll.state is _State.RESTING:
             poll.state, poll.first, poll.sent = _State.ASKING, self._number, 0

@@ -124,6 +124,13 @@ class Exchange:
         self._relays.set(self._number, now + asked.patience_s)
         return (ping,)
 
+    def forget(self, peer: NodeId) -> None:
+        """It has failed or left: no answer of it is waited for, and none is told to it."""
+        gone = [number for number, waiting in self._waiting.items() if peer in (waiting.peer, waiting.asker)]
+        for number in gone:
+            del self._waiting[number]
+            self._relays.clear(number)
+
     def on_deadline(self, now: float) -> Iterator[Outcome]:
         """Say of whom we were to ping that there was no answer."""
         for own_number in self._relays.due(now):

@@ -9,45 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from guthi import (
-    ConfigError,
-    GuthiError,
-    Incoming,
-    MalformedMessage,
-    Member,
-    MemberState,
-    Node,
-    NodeId,
-    Role,
-    UsageError,
-)
+from guthi import GuthiError, Incoming, MalformedMessage, Member, Node, NodeId, UsageError
 from guthi.calmlog import CalmLog
+from guthi_health.disk import Disk
 from guthi_health.errors import EventAbandoned, EventNotSaved, EventTaken
 from guthi_health.kept import Kept
 from guthi_health.ledger import ID_BYTES, Event, EventState, Ledger
-from guthi_health.store import Store
+from guthi_health.offers import Offers
 
-__all__ = ["CLAIM", "FINISH", "HOLDING", "OFFER", "UPDATE", "Keeper"]
+__all__ = ["CLAIM", "FINISH", "HOLDING", "UPDATE", "Keeper"]
 
-OFFER, CLAIM, UPDATE = "health.offer", "health.claim", "health.update"
-FINISH, HOLDING = "health.finish", "health.holding"
+CLAIM, UPDATE, FINISH, HOLDING = "health.claim", "health.update", "health.finish", "health.holding"
 OFFER_S = 1.0
-OFFERED_TO, OFFERED_TOPICS = 64, 16  # a round, in turn
 MOST_TOPIC_CHARACTERS = 200
 CHECK_S = 5.0
 GRACE_S = 10.0  # for the holders of events that were loaded from the disk, to be seen
 HOLDING_TIMEOUT_S = 10.0
 MOST_REASON_CHARACTERS = 500
 MOST_ATTEMPTS = 2**31
-
-T = TypeVar("T")
 
 log = logging.getLogger("guthi_health.keeping")
 
@@ -56,12 +39,11 @@ class Keeper:
     """The events of this node. `file` is where durable ones go; None: the node has no folder."""
 
     def __init__(self, node: Node, ledger: Ledger, file: Path | None) -> None:
-        self._node, self._ledger, self._file = node, ledger, file
+        self._node, self._ledger = node, ledger
         self._loop = asyncio.get_running_loop()
-        self._disk: Executor | None = None
-        self._store: Store | None = None
+        self._disk = Disk(node, file) if file is not None else None
+        self._offers = Offers(node)
         self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}
-        self._round = 0  # of offers
         self._is_stirred = asyncio.Event()
         self._log = CalmLog(log, self._loop.time)
         node.handle(CLAIM, self._claimed)
@@ -70,36 +52,26 @@ class Keeper:
 
     async def open(self) -> None:
         """Load what is on the disk, and begin to tend it. Raises ConfigError for a file that cannot be read."""
-        if self._file is not None and self._file.exists():
-            for event in await self._loaded(self._file):
+        if self._disk is not None:
+            for event in await self._disk.load():
                 self._ledger.restore(event)
                 if event.holder == self._node.id:
                     self._ledger.release(event, "its node restarted")
+            self._node.start(self._disk.write_what_is_owed(), "pending events that could not be written")
         self._node.start(self._offer_what_is_free(), "offers of pending events")
         self._node.start(self._check_holders(), "checks of pending events")
         self._is_stirred.set()
 
-    async def _loaded(self, file: Path) -> list[Event]:
-        try:
-            return await self._on_disk(lambda: self._opened().load())
-        except EventNotSaved as error:
-            raise ConfigError(
-                f"the pending events in {file} cannot be read ({error.__cause__}); mend the file, or move it away: "
-                "then they are lost"
-            ) from error
-
     async def close(self) -> None:
         """Write nothing more; what was acknowledged is written."""
         if self._disk is not None:
-            if self._store is not None:
-                await self._on_disk(self._store.close)
-            self._disk.shutdown(wait=False)
+            await self._disk.close()
 
     # ---- the app
 
     async def keep(self, topic: str, value: Any, holder: NodeId | None, *, is_durable: bool, attempts: int) -> Kept:
         """See Pending.keep."""
-        if is_durable and self._file is None:
+        if is_durable and self._disk is None:
             raise UsageError("a durable event needs a folder to lie in; set data_dir in [node]")
         if not 1 <= attempts <= MOST_ATTEMPTS or not 0 < len(topic) <= MOST_TOPIC_CHARACTERS:
             raise UsageError(
@@ -117,7 +89,7 @@ class Keeper:
             await self._save(event)
         except BaseException:  # nobody has the event then, to drop it; being cancelled does not take it off the disk
             self._ledger.drop(event.id)
-            self._node.start(self._erase(event), "drop of an event that nobody has")
+            self._node.start(self._erase_what_is_not_kept(event), "drop of an event that nobody has")
             raise
         self._is_stirred.set()
         return Kept(self, event)
@@ -132,7 +104,12 @@ class Keeper:
 
     async def finish(self, event: Event, result: Any) -> None:
         """See Kept.finish."""
-        await self._end(self._ledger.done(event.id, event.attempt, _holder(event), self.encoded(result)))
+        await self._finish(event.id, event.attempt, _holder(event), self.encoded(result))
+
+    async def _finish(self, id: bytes, attempt: int, holder: NodeId, result: bytes) -> None:
+        """It may be said again: the acknowledgement was lost, or the disk was full."""
+        event = self._ledger.done_by(id, attempt, holder)
+        await self._end(event or self._ledger.done(id, attempt, holder, result))
 
     async def _end(self, event: Event) -> None:
         try:
@@ -220,10 +197,7 @@ class Keeper:
     async def _finished(self, incoming: Incoming) -> None:
         match incoming.value:
             case [bytes(id), int(attempt), True, bytes(result)]:
-                event = self._ledger.done_by(
-                    id, attempt, incoming.peer
-                )  # the acknowledgement was lost, or the disk full
-                await self._end(event or self._ledger.done(id, attempt, incoming.peer, result))
+                await self._finish(id, attempt, incoming.peer, result)
             case [bytes(id), int(attempt), False, str(reason)]:
                 event = self._ledger.spoken_for(id, attempt, incoming.peer)
                 await self.release(event, reason[:MOST_REASON_CHARACTERS])
@@ -237,26 +211,13 @@ class Keeper:
             await self._is_stirred.wait()
             self._is_stirred.clear()
             while topics := self._ledger.free_topics():
-                self._send_offers(topics)
+                self._offers.send(topics)
                 try:  # what is freed meanwhile is offered at once
                     async with asyncio.timeout(OFFER_S):
                         await self._is_stirred.wait()
                         self._is_stirred.clear()
                 except TimeoutError:
                     pass
-
-    def _send_offers(self, topics: Sequence[str]) -> None:
-        """To this node, and of the others to as many as are told at a time, in turn; to all, before other topics are.
-
-        Were both turned at once, there could be nodes that never hear of some topics.
-        """
-        others = [each.id for each in self._node.members if takes_events(each)]
-        rounds = max(1, -(-len(others) // OFFERED_TO))
-        chosen = in_turn(topics, OFFERED_TOPICS, self._round // rounds)
-        for peer in (self._node.id, *in_turn(others, OFFERED_TO, self._round)):
-            for topic in chosen:
-                self._node.send_datagram(peer, OFFER, topic)
-        self._round += 1
 
     async def _check_holders(self) -> None:
         await asyncio.sleep(GRACE_S)
@@ -284,33 +245,18 @@ class Keeper:
 
     # ---- the disk, and values
 
+    async def _erase_what_is_not_kept(self, event: Event) -> None:
+        with suppress(EventNotSaved):  # the disk tries it again
+            await self._erase(event)
+
     async def _save(self, event: Event) -> None:
         """Returns when it is safe, raises EventNotSaved. Each change is written as the event is when its turn comes."""
-        if event.is_durable and self._ledger.get(event.id) is event:
-            state = replace(event)
-            await self._on_disk(lambda: self._opened().put(state))
+        if self._disk is not None and event.is_durable and self._ledger.get(event.id) is event:
+            await self._disk.put(event)
 
     async def _erase(self, event: Event) -> None:
-        if event.is_durable:
-            await self._on_disk(lambda: self._opened().drop(event.id))
-
-    def _opened(self) -> Store:
-        """In the disk's thread, because even opening a file may wait for another process that has locked it."""
-        if self._store is None:
-            assert self._file is not None
-            self._store = Store(self._file)
-        return self._store
-
-    async def _on_disk(self, call: Callable[[], T]) -> T:
-        """One call after the other, in a thread of its own; raises EventNotSaved."""
-        if self._disk is None:
-            self._disk = self._node.host.thread_executor(f"{self._node.name}-pending", 1)
-        try:
-            return await self._loop.run_in_executor(self._disk, call)
-        except (sqlite3.Error, OSError, ValueError) as error:
-            raise EventNotSaved(
-                f"{self._file} cannot be written: {error}; see to the disk of {self._node.name}"
-            ) from error
+        if self._disk is not None and event.is_durable:
+            await self._disk.drop(event.id)
 
     def encoded(self, value: Any) -> bytes:
         """A value as it is kept; raises NotEncodable."""
@@ -325,18 +271,6 @@ class Keeper:
             return True
         member = self._node.network.membership.get(id)
         return member is not None and member.is_present
-
-
-def takes_events(member: Member) -> bool:
-    is_peer = member.role is Role.PEER and member.state is MemberState.ALIVE
-    return is_peer and any(name == "health" for name, _ in member.plugins)
-
-
-def in_turn(choices: Sequence[T], count: int, round: int) -> list[T]:
-    """So many of them, in the next round the following ones."""
-    if len(choices) <= count:
-        return list(choices)
-    return [choices[(round * count + place) % len(choices)] for place in range(count)]
 
 
 def _holder(event: Event) -> NodeId:

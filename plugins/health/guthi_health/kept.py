@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from guthi import NodeId
 from guthi_health.ledger import Event, EventState
@@ -15,6 +15,8 @@ __all__ = ["Kept"]
 
 class Kept:
     """An event in the hands of the app that keeps it."""
+
+    lives_on_loop: ClassVar[bool] = True
 
     def __init__(self, keeper: Keeper, event: Event) -> None:
         self._keeper, self._event = keeper, event

@@ -59,7 +59,7 @@ class HealthPlugin(guthi.Plugin):
         self.node.provide(HEALTH, health)
         stack.callback(health.watch.close)
         stack.callback(health.callbacks.close)
-        stack.push_async_callback(pending.keeper.close)
+        stack.push_async_callback(pending.close)
         await pending.keeper.open()
         for member in self.node.members:
             health.watch.present(member)

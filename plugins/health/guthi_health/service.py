@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, overload
 
 from guthi import Incoming, Member, MemberState, Node, NodeId, Service, UsageError
 from guthi_health import report
@@ -28,12 +28,19 @@ ATTEMPTS = 10
 class Pending:
     """The pending-events queue: work that goes on when the node that does it fails. See docs/health.md."""
 
+    lives_on_loop: ClassVar[bool] = True
+
     def __init__(self, node: Node, most_events: int, most_bytes: int, file: Path | None) -> None:
         for error in (EventAbandoned, EventNotSaved, EventTaken, PendingFull):
             node.codec.register(error, f"health.{error.__name__}")
         self._node = node
         self._taker = Taker(node)
         self.keeper = Keeper(node, Ledger(most_events, most_bytes), file)
+
+    async def close(self) -> None:
+        """Take up nothing more, and write nothing more; what was acknowledged is written."""
+        self._taker.close()
+        await self.keeper.close()
 
     async def keep(
         self, topic: str, value: Any, *, for_node: Where | None = None, durable: bool = False, attempts: int = ATTEMPTS
@@ -57,8 +64,9 @@ class Pending:
     def take(self, topic: str, *, slots: int = 1) -> Callable[[AnyHandler], AnyHandler]:
         """A decorator: offer this node for events of a topic, `slots` at a time.
 
-        The coroutine function is given a Taken, and what it returns is the event's result. If it raises, the event is
-        offered again. Raises UsageError on a client, and for a topic that is taken here already.
+        The function is given a Taken, and what it returns is the event's result. If it raises, the event is offered
+        again. A coroutine function runs as a task, a plain one in a thread, and updates by `event.update_and_wait`.
+        Raises UsageError on a client, and for a topic that is taken here already.
         """
 
         def decorate(handler: AnyHandler) -> AnyHandler:

@@ -14,6 +14,7 @@ from guthi_health.ledger import Event, EventState
 
 __all__ = ["Store"]
 
+PATIENCE_S = 2.0  # with another process that has locked the file: everybody waits as long
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY,
@@ -41,7 +42,7 @@ class Store:
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+        self._database = sqlite3.connect(file, check_same_thread=False, isolation_level=None, timeout=PATIENCE_S)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.execute(_SCHEMA)

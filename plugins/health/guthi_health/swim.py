@@ -202,6 +202,7 @@ class Swim(Detector):
         late_s = now - (self.deadline or now)
         if late_s > self.settings.timeout:
             self._delay_verdicts(late_s)
+            self._wait_for_relays_again(now)
         if self._step_at is not None and now >= self._step_at:
             effects += self._step(now)
         for peer in self._ends.due(now):
@@ -233,11 +234,20 @@ class Swim(Detector):
     def _ask_relays(self, probe: _Probe, now: float) -> list[Effect]:
         asked = self._ring.some(self.settings.relays, but=probe.peer)
         probe.state, probe.asked, probe.silent = _State.RELAYED, tuple(asked), set(asked)
-        rest_s = self._awareness.scaled_s(self.settings.interval - self.settings.timeout)
-        probe.ends_at = max(probe.ends_at, now + rest_s)  # later, if this node was stopped itself
+        probe.ends_at = max(probe.ends_at, now + self._rest_s)  # later, if this node was stopped itself
         self._step_at = probe.ends_at
         patience_s = NACK_SHARE * (probe.ends_at - now)
         return [Relay(via, probe.peer, probe.number, patience_s) for via in asked]
+
+    def _wait_for_relays_again(self, now: float) -> None:
+        """This node was stopped itself: what they have said may have yet to be read."""
+        if self._probe is not None and self._probe.state is _State.RELAYED:
+            self._probe.ends_at = self._step_at = now + self._rest_s
+
+    @property
+    def _rest_s(self) -> float:
+        """How long relays have."""
+        return self._awareness.scaled_s(self.settings.interval - self.settings.timeout)
 
     def _conclude(self, probe: _Probe, now: float) -> Iterator[Effect]:
         """No answer by any path: an accusation, or one more."""

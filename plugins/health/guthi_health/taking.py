@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from guthi import (
     DeadlineExceeded,
@@ -28,13 +29,16 @@ from guthi import (
     UsageError,
 )
 from guthi_health.errors import EventNotSaved, EventTaken
-from guthi_health.keeping import CLAIM, FINISH, HOLDING, OFFER, UPDATE
+from guthi_health.keeping import CLAIM, FINISH, HOLDING, UPDATE
+from guthi_health.offers import OFFER
 
 __all__ = ["Taken", "Taker"]
 
 TIMEOUT_S = 10.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
 PASSING = (PeerLost, DeadlineExceeded, UnknownTopic, EventNotSaved)  # the keeper is restarting, or its disk is full
+
+T = TypeVar("T")
 
 log = logging.getLogger("guthi_health.taking")
 
@@ -59,8 +63,12 @@ class Taken:
         self.value = value
         return await self._taker.update(self, value)
 
+    def update_and_wait(self, value: Any) -> bool:
+        """The same for a plain function, in its thread. Raises UsageError on the node's own thread."""
+        return self._taker.wait_for(self.update(value))
 
-Handler: TypeAlias = Callable[[Taken], Awaitable[Any]]
+
+Handler: TypeAlias = Callable[[Taken], Awaitable[Any]] | Callable[[Taken], Any]
 _End: TypeAlias = tuple[bool, bytes | str]  # True and the result, or False and the reason
 
 
@@ -70,6 +78,7 @@ class _Hands:
 
     handler: Handler
     slots: int
+    threads: Executor | None  # where a plain function runs
     busy: int = 0
 
 
@@ -78,6 +87,7 @@ class Taker:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._loop = asyncio.get_running_loop()
         self._hands: dict[str, _Hands] = {}
         self._holding: set[tuple[NodeId, bytes, int]] = set()
         self._claiming: set[tuple[NodeId, str]] = set()
@@ -90,9 +100,18 @@ class Taker:
             raise UsageError('this node is a client, which is given no work; take events on one with role="peer"')
         if topic in self._hands:
             raise UsageError(f"this node takes events of {topic!r} already; raise the slots of that handler")
-        if not inspect.iscoroutinefunction(handler) or slots < 1:
-            raise UsageError("events are taken by a coroutine function, at least one at a time")
-        self._hands[topic] = _Hands(handler, slots)
+        if not callable(handler) or slots < 1:
+            raise UsageError("events are taken by a function, at least one at a time")
+        threads = None
+        if not inspect.iscoroutinefunction(handler):
+            threads = self._node.host.thread_executor(f"{self._node.name}-take-{topic}", slots, daemon=True)
+        self._hands[topic] = _Hands(handler, slots, threads)
+
+    def close(self) -> None:
+        """What runs in threads runs on unheeded."""
+        for hands in self._hands.values():
+            if hands.threads is not None:
+                hands.threads.shutdown(wait=False, cancel_futures=True)
 
     async def update(self, taken: Taken, value: Any) -> bool:
         """See Taken.update."""
@@ -102,6 +121,15 @@ class Taker:
         except PASSING:
             return False
         return True
+
+    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        """In a thread: what comes of it on the node's loop."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        work.close()
+        raise UsageError("a loop runs in this thread, and would stand still meanwhile; use `await event.update(value)`")
 
     def _offered(self, incoming: Incoming) -> None:
         topic, keeper = incoming.value, incoming.peer
@@ -154,12 +182,18 @@ class Taker:
         """What came of it; None: it is somebody else's by now."""
         try:
             taken.value = self._node.codec.decode(taken.value)  # of types that this node may not know
-            return True, b"".join(self._node.codec.encode(await hands.handler(taken)))
+            return True, b"".join(self._node.codec.encode(await self._result(taken, hands)))
         except EventTaken:
             return None
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # the last two would end the node
             log.exception("the handler of pending events of %r failed", taken.topic)
             return False, f"{type(error).__name__}: {error}"
+
+    async def _result(self, taken: Taken, hands: _Hands) -> Any:
+        if hands.threads is None:
+            return await hands.handler(taken)
+        result = await self._loop.run_in_executor(hands.threads, hands.handler, taken)
+        return await result if inspect.isawaitable(result) else result
 
     async def _report(self, taken: Taken, end: _End) -> None:
         pause_s = FIRST_RETRY_S

@@ -88,6 +88,7 @@ class Watch:
     def gone(self, member: Member) -> None:
         """It has failed or left. What is known of its clock is forgotten: it may be set while it is away."""
         if self._contacts.pop(member.id, None) is not None:
+            self._exchange.forget(member.id)
             self._tell(lambda now: self.detector.gone(member.id, now))
 
     def sight(self, member: Member) -> Sight:

@@ -98,3 +98,15 @@ def test_a_node_that_was_stopped_itself_gives_its_peers_time_to_answer() -> None
     effects = run(machine, woken_at, woken_at + 7.9)
     assert [type(effect) for _, effect in effects] == [Ping] * 3 + [Accuse]
     assert [at - woken_at for at, _ in effects] == pytest.approx([0.0, 2.0, 4.0, 6.0])
+
+
+def test_what_came_while_a_node_was_stopped_is_read_before_it_accuses() -> None:
+    """The system has kept the answer to the last echo, but other datagrams may come first."""
+    machine = echo(tries=4, timeout=8.0)
+    run(machine, 100.0, 126.0)
+    while machine.opinion(id_of(1), 0.0) != "3 of 4 unanswered":
+        machine.on_deadline(machine.deadline or 0.0)
+    woken_at = (machine.deadline or 0.0) + 5.0
+    effects = run(machine, woken_at, woken_at + 2.1)
+    assert [type(effect) for _, effect in effects] == [Ping, Accuse]
+    assert effects[1][0] - woken_at == pytest.approx(2.0)

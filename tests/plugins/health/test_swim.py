@@ -252,3 +252,13 @@ def test_a_node_that_was_stopped_itself_waits_longer_for_a_refutation() -> None:
     assert of(effects, Accuse) == []
     effects = run(machine, 63.0, 120.0, answering(machine))
     assert {effect.peer for _, effect in of(effects, Accuse)} == set(ids(1))
+
+
+def test_what_came_while_a_node_was_stopped_is_read_before_it_accuses() -> None:
+    """The system has kept what the relays said, but other datagrams may come first."""
+    machine = swim(8)
+    while not any(isinstance(effect, Relay) for effect in machine.on_deadline(machine.deadline or 0.0)):
+        pass
+    woken_at = (machine.deadline or 0.0) + 5.0
+    effects = run(machine, woken_at, woken_at + 1.0)
+    assert of(effects, Accuse)[0][0] - woken_at == pytest.approx(0.5)  # as much as relays have in any case

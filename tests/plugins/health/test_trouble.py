@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tests.plugins.health.test_pending import QUICK, outcome, pending
 import guthi
 from guthi.testing import World, simulated
 from guthi_health import EventAbandoned, EventNotSaved, EventState, Taken
-from guthi_health.keeping import OFFERED_TO, OFFERED_TOPICS, in_turn
+from guthi_health.offers import OFFERED_TO, OFFERED_TOPICS, in_turn
 from guthi_health.store import Store
 
 
@@ -73,7 +74,7 @@ async def test_what_cannot_be_written_is_not_kept(world: World, monkeypatch: pyt
     with pytest.raises(EventNotSaved):
         await event.drop()
     disk.is_full = False
-    await event.drop()
+    await asyncio.sleep(10)  # what could not be written is written later
     world.nodes["alice"].crash()
     await world.nodes["alice"].restart()
     assert pending(world, "alice").kept() == []
@@ -103,6 +104,111 @@ async def test_a_full_disk_costs_no_attempt_and_no_result(world: World, monkeypa
     await world.nodes["alice"].restart()
     (again,) = pending(world, "alice").kept()
     assert (again.state, again.value) == (EventState.DONE, "done")
+
+
+@simulated
+async def test_what_could_not_be_written_is_written_when_there_is_room_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.expect("pending events are not on the disk yet")
+    await two(world)
+    event, other = [await pending(world, "alice").keep("x", 0, for_node="bob", durable=True) for _ in range(2)]
+    disk = FullDisk(monkeypatch)
+    with pytest.raises(EventNotSaved):
+        await event.update(1)
+    with pytest.raises(EventNotSaved):
+        await other.finish("done")
+    await asyncio.sleep(60)
+    disk.is_full = False
+    await asyncio.sleep(10)
+    world.nodes["alice"].crash()
+    await world.nodes["alice"].restart()
+    assert [(each.state, each.value) for each in pending(world, "alice").kept()] == [
+        (EventState.HELD, 1),
+        (EventState.DONE, "done"),
+    ]
+
+
+@simulated
+async def test_a_result_that_could_not_be_written_may_be_said_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await two(world)
+    event = await pending(world, "alice").keep("x", 0, for_node="bob", durable=True)
+    disk = FullDisk(monkeypatch)
+    with pytest.raises(EventNotSaved):
+        await event.finish("done")
+    disk.is_full = False
+    await event.finish("done")
+    world.nodes["alice"].crash()
+    await world.nodes["alice"].restart()
+    assert [each.value for each in pending(world, "alice").kept()] == ["done"]
+
+
+TROUBLE = {
+    "locked": "database is locked",
+    "read-only": "attempt to write a readonly database",
+    "full": "database or disk is full",
+}
+
+
+def afflict(file: Path, trouble: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Bring about what SQLite itself then complains of; returns what ends it."""
+    if trouble == "locked":
+        other = sqlite3.connect(file, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        return other.close
+    limits = {"read-only": ("PRAGMA query_only = {}", "ON", "OFF"), "full": ("PRAGMA max_page_count = {}", 1, 100_000)}
+    pragma, on, off = limits[trouble]
+    wanted = [on]
+    put = Store.put
+
+    def limited(store: Store, event: Any) -> None:
+        store._database.execute(pragma.format(*wanted))
+        put(store, event)
+
+    monkeypatch.setattr(Store, "put", limited)
+    return lambda: wanted.__setitem__(0, off)
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+@simulated
+async def test_sqlite_says_what_ails_it_and_nothing_is_lost(
+    world: World, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await two(world)
+    event = await pending(world, "alice").keep("x", 0, for_node="bob", durable=True)
+    monkeypatch.setattr("guthi_health.store.PATIENCE_S", 0.01)
+    world.nodes["alice"].crash()
+    await world.nodes["alice"].restart()
+    (event,) = pending(world, "alice").kept()
+    end = afflict(file_of(world), trouble, monkeypatch)
+    with pytest.raises(EventNotSaved, match=f"{TROUBLE[trouble]}; see to the disk of alice"):
+        await event.update(bytes(100_000))
+    end()
+    await asyncio.sleep(10)
+    world.nodes["alice"].crash()
+    await world.nodes["alice"].restart()
+    assert [each.value for each in pending(world, "alice").kept()] == [bytes(100_000)]
+
+
+@simulated
+async def test_a_file_that_is_locked_at_the_start_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await two(world)
+    await pending(world, "alice").keep("x", 1, durable=True)
+    file = file_of(world)
+    await world.nodes["alice"].stop()
+    monkeypatch.setattr("guthi_health.store.PATIENCE_S", 0.01)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")  # keeps out readers too
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(
+        guthi.ConfigError, match=r"cannot be read \(database is locked\); another process has locked it"
+    ):
+        await world.nodes["alice"].restart()
+    other.close()
+    await world.nodes["alice"].restart()
+    assert len(pending(world, "alice").kept()) == 1
 
 
 @simulated

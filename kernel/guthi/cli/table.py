@@ -16,7 +16,7 @@ EMPTY = "-"  # a cell is never blank, so that `awk` finds the columns
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows of as many cells as there are titles on standard output."""
-    lines = [[cell or EMPTY for cell in row] for row in rows]
+    lines = [[_shown(cell) or EMPTY for cell in row] for row in rows]
     console = Console()
     if not console.is_terminal:
         for line in _aligned([[title.upper() for title in titles], *lines]):
@@ -26,6 +26,11 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for cells in lines:
         table.add_row(*cells)
     console.print(table, markup=False, highlight=False)
+
+
+def _shown(cell: str) -> str:
+    """Names come from elsewhere: what would move the cursor, or break the line, is shown as Python writes it."""
+    return cell if cell.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in cell)
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -6,9 +6,12 @@ from guthi_mutex.fences import Fence, FenceGate
 from guthi_mutex.grant import Grant
 from guthi_mutex.plugin import MutexPlugin
 from guthi_mutex.service import MUTEX, Lock, LockInfo, Mutex
+from guthi_mutex.view import View, ViewId
+from guthi_mutex.views import VIEWS, Views
 
 __all__ = [
     "MUTEX",
+    "VIEWS",
     "Algorithm",
     "AlgorithmConflict",
     "Effect",
@@ -25,4 +28,7 @@ __all__ = [
     "NoQuorum",
     "Send",
     "StaleFence",
+    "View",
+    "ViewId",
+    "Views",
 ]

@@ -1,14 +1,15 @@
 """Makes the messages of a view arrive once and in order, although a session between two members may break and heal.
 
-A session delivers reliably and in order, but what is under way when it breaks is gone. So each message to a member has
-a number in the view and is kept until it is acknowledged, by a message of the other direction or, when there has been
-none for ACK_S, by Received. What is not acknowledged for RESEND_S, then twice as long and so on, is sent again; what
-comes out of turn is dropped, for it will come again (go-back-N).
+A session delivers reliably, but one message may overtake another, and what is under way when it breaks is gone. So each
+message to a member has a number in the view and is kept until it is acknowledged, by a message of the other direction
+or, when there has been none for ACK_S, by Received. What is not acknowledged for RESEND_S, then twice as long and so
+on, is sent again. What comes before its turn waits for it; what is too far ahead is dropped, for it will come again.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ ACK_S = 0.2
 RESEND_S = 1.0
 LONGEST_RESEND_S = 8.0
 MAX_KEPT = 65_536
+MAX_AHEAD = 1024
 
 
 @dataclass(slots=True)
@@ -30,7 +32,8 @@ class _Channel:
 
     sent: int = 0  # how many have been
     kept: deque[Carried] = field(default_factory=deque)
-    received: int = 0
+    received: int = 0  # how many have been, without a gap
+    ahead: dict[int, Carried] = field(default_factory=dict)  # what came before its turn
     ack_at: float | None = None
     resend_at: float | None = None
     pause_s: float = RESEND_S
@@ -59,16 +62,21 @@ class Channels:
             channel.resend_at = now + channel.pause_s
         return carried
 
-    def receive(self, sender: NodeId, carried: Carried, now: float) -> bool:
-        """Whether this is the next message of the sender, to be acted upon."""
+    def receive(self, sender: NodeId, carried: Carried, now: float) -> list[Carried]:
+        """A message has come; returns those of the sender whose turn it is, to be acted upon."""
         channel = self._channels.setdefault(sender, _Channel())
         self._acknowledged(channel, carried.received, now)
         if channel.ack_at is None:
             channel.ack_at = now + ACK_S
-        if carried.number != channel.received:
-            return False
-        channel.received += 1
-        return True
+        if not channel.received <= carried.number < channel.received + MAX_AHEAD:
+            return []
+        channel.ahead[carried.number] = carried
+        return list(self._in_turn(channel))
+
+    def _in_turn(self, channel: _Channel) -> Iterator[Carried]:
+        while (carried := channel.ahead.pop(channel.received, None)) is not None:
+            channel.received += 1
+            yield carried
 
     def acknowledged(self, sender: NodeId, received: Received, now: float) -> None:
         """A member says how much has arrived."""

@@ -54,6 +54,7 @@ class Counter:
         self._node, self._keeper = node, keeper
         self._loop = asyncio.get_running_loop()
         self._deposits: dict[tuple[NodeId, int], _Deposit] = {}
+        self._forsaken: dict[tuple[NodeId, int], None] = {}  # released before they were heard of, oldest first
         self._is_leaving = False
         node.handle(ACQUIRE, self._acquire)
         node.handle(KEEP, self._keep)
@@ -83,6 +84,9 @@ class Counter:
         if len(self._deposits) >= MAX_HELD:
             raise UsageError(f"{self._node.name} holds {MAX_HELD} locks for clients, and may hold no more")
         grant = await self._keeper.acquire(lock, is_impatient=is_impatient)
+        if key in self._forsaken:
+            self._keeper.give_back(grant)
+            raise LockLost("its client has released it already: one message may overtake another")
         if key in self._deposits or self._is_leaving:
             self._keeper.give_back(grant)
             raise NodeClosed("this node is leaving") if self._is_leaving else MalformedMessage("a ticket is used twice")
@@ -120,8 +124,15 @@ class Counter:
         return max(deposit.good_until - now, 0.0)
 
     def _release(self, incoming: Incoming) -> None:
+        if type(incoming.value) is int and (incoming.peer, incoming.value) not in self._deposits:
+            self._forsake((incoming.peer, incoming.value))
         self._deposit(incoming)
         self._give_up((incoming.peer, incoming.value))
+
+    def _forsake(self, key: tuple[NodeId, int]) -> None:
+        self._forsaken[key] = None
+        if len(self._forsaken) > MAX_HELD:
+            del self._forsaken[next(iter(self._forsaken))]
 
     async def leave(self) -> None:
         """Give everything up, when its clients know or have to know that it is lost."""

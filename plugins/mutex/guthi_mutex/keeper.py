@@ -22,6 +22,7 @@ from guthi_mutex.occasion import Settings
 from guthi_mutex.participant import Effect, Participant
 from guthi_mutex.tickets import Disagreement, LockGranted, LockReport, TicketLost, TicketRefused
 from guthi_mutex.view import MAX_EPOCH
+from guthi_mutex.views import Views
 
 if TYPE_CHECKING:
     from guthi import Member, Node
@@ -62,6 +63,7 @@ class Keeper:
         self._timer = Timer(self._on_timer)
         self._left = asyncio.Event()
         self._looks_soon = self._is_closed = False
+        self.views = Views(self._rely, settings.lease_s)
         node.handle(TOPIC, self._heard)
 
     # ---- callers
@@ -98,6 +100,9 @@ class Keeper:
         self._perform(self._participant.release(ticket, self._loop.time()))
         if grant is not None:
             self._node.hooks.notify("lock_released", lock=grant.lock, fence=grant.fence)
+
+    def _rely(self, is_relied_on: bool) -> None:
+        self._perform(self._participant.rely(is_relied_on and not self._is_closed, self._loop.time()))
 
     @property
     def valid_until(self) -> float:
@@ -151,6 +156,9 @@ class Keeper:
         self._perform(self._participant.on_deadline(self._loop.time()))
 
     def _perform(self, effects: Iterable[Effect]) -> None:
+        agreement = self._participant.agreement
+        view = agreement.view if agreement.is_member else None
+        self.views.update(view, self._participant.certain_until(), self._loop.time())  # before anybody is told
         for effect in effects:
             match effect:
                 case Tell():

@@ -70,11 +70,13 @@ class Locks:
         self.held_count = 0
         self.is_full = False
         """There are more locks, or grants, than a view has room for: only another view can mend that."""
+        self.is_relied_on = False
+        """Another plugin needs the view and its lease, locks or not."""
 
     @property
     def is_in_use(self) -> bool:
-        """Whether anybody here holds or wants a lock."""
-        return bool(self._tickets)
+        """Whether anybody here holds or wants a lock, or relies on the view that they are granted in."""
+        return bool(self._tickets) or self.is_relied_on
 
     def disagreement(self, lock: str) -> Disagreement | None:
         """The first two voters of the view that use different algorithms for a lock."""

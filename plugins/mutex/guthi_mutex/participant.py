@@ -94,6 +94,16 @@ class Participant:
         """Whether this node could acquire, as far as it knows."""
         return self._unleased_at is None or now < self._unleased_at + self._settings.patience_s
 
+    def rely(self, is_relied_on: bool, now: float) -> list[Effect]:
+        """Whether somebody here needs a view and a lease in it, beside those who want locks."""
+        self.locks.is_relied_on = is_relied_on
+        return self._go_on(now, looks=is_relied_on) if is_relied_on else []
+
+    def certain_until(self) -> float:
+        """Until when no other view than this node's can be installed; it may be in the past."""
+        is_certain = self.agreement.is_member and not self.agreement.is_frozen
+        return self.leases.valid_until if is_certain else -inf
+
     # ---- the network
 
     def peers(self, peers: Mapping[NodeId, MemberState], now: float) -> list[Effect]:
@@ -138,8 +148,16 @@ class Participant:
             return self._show_newest(sender)
         if self._channels is None or self.agreement.is_frozen:
             return []  # of no use any more, or not from a member
-        if not self._is_member(sender) or not self._channels.receive(sender, carried, now):
-            return []
+        in_turn = self._channels.receive(sender, carried, now) if self._is_member(sender) else []
+        if len(in_turn) == 1:
+            return self._act_on(sender, in_turn[0], now)
+        effects: list[Effect] = []
+        for each in in_turn:
+            with suppress(MalformedMessage):  # what is bad of it must not hide the others
+                effects += self._act_on(sender, each, now)
+        return effects
+
+    def _act_on(self, sender: NodeId, carried: Carried, now: float) -> list[Effect]:
         return self._from_locks(self.locks.receive(sender, carried.lock, carried.body, now), now)
 
     def _is_member(self, id: NodeId) -> bool:

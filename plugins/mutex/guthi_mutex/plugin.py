@@ -25,6 +25,7 @@ from guthi_mutex.ricart_agrawala import RicartAgrawala
 from guthi_mutex.service import MUTEX, Mutex
 from guthi_mutex.suzuki_kasami import SuzukiKasami
 from guthi_mutex.view import MAX_POLICY_LOCKS, Policy, is_name
+from guthi_mutex.views import VIEWS, Views
 
 if TYPE_CHECKING:
     import click
@@ -62,7 +63,7 @@ class MutexPlugin(guthi.Plugin):
     """Named locks, one holder at a time, fenced, safe under failure."""
 
     name = "mutex"
-    provides = (MUTEX,)
+    provides = (MUTEX, VIEWS)
     hookspecs = MutexHooks
     Config: ClassVar[type] = MutexConfig
 
@@ -80,6 +81,7 @@ class MutexPlugin(guthi.Plugin):
             client = ClientLocks(self.node)
             stack.push_async_callback(client.leave)
             self.node.provide(MUTEX, Mutex(self.node, client, None))
+            self.node.provide(VIEWS, Views(lambda _: None, self.config.lease))  # a client is in none
             return
         settings = Settings(self.config.policy, self.config.lease, self.config.quorum)
         keeper = self._keeper = Keeper(self.node, settings, algorithms)
@@ -87,6 +89,7 @@ class MutexPlugin(guthi.Plugin):
         counter = Counter(self.node, keeper)
         stack.push_async_callback(counter.leave)
         self.node.provide(MUTEX, Mutex(self.node, keeper, counter))
+        self.node.provide(VIEWS, keeper.views)
 
     def _algorithms(self) -> Mapping[str, type[Algorithm]]:
         brought: list[Iterable[type[Algorithm]]] = self.node.hooks.gather("mutex_algorithms")

@@ -145,6 +145,10 @@ class RawClient:
             received += count
         return view
 
+    async def file(self) -> int:
+        """What the server has in memory already, which is raw TLS at its best."""
+        return (await self.bulk(BULK_BYTES)).nbytes
+
 
 class RawTls:
     """One blocking TLS 1.3 connection, for bulk."""

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from tests.plugins.mutex.test_view import a_view, node
 
-from guthi_mutex.channels import ACK_S, MAX_KEPT, RESEND_S, Channels
+from guthi_mutex.channels import ACK_S, MAX_AHEAD, MAX_KEPT, RESEND_S, Channels
 from guthi_mutex.messages import Carried, Received
 
 ALICE, BOB = node(1), node(2)
@@ -16,8 +16,8 @@ ALICE, BOB = node(1), node(2)
 def test_what_is_acknowledged_is_not_sent_again() -> None:
     alice, bob = Channels(a_view().id), Channels(a_view().id)
     first = alice.send(BOB, "render", "a", 0.0)
-    assert bob.receive(ALICE, first, 0.1)
-    assert not bob.receive(ALICE, first, 0.1)  # a copy
+    assert bob.receive(ALICE, first, 0.1) == [first]
+    assert bob.receive(ALICE, first, 0.1) == []  # a copy
     ((to, received),) = bob.on_deadline(0.1 + ACK_S)
     assert to == ALICE and received == Received(a_view().id, 1)
     assert isinstance(received, Received)
@@ -31,6 +31,24 @@ def test_a_message_the_other_way_acknowledges() -> None:
     assert alice.receive(BOB, bob.send(ALICE, "render", "b", 0.1), 0.2)
     assert bob.deadline == 0.1 + RESEND_S  # of its own message; it owes no Received
     assert alice.deadline == 0.2 + ACK_S
+
+
+def test_what_comes_before_its_turn_waits_for_it() -> None:
+    alice, bob = Channels(a_view().id), Channels(a_view().id)
+    first, second, third = (alice.send(BOB, "render", body, 0.0) for body in "abc")
+    assert bob.receive(ALICE, third, 0.1) == bob.receive(ALICE, second, 0.1) == bob.receive(ALICE, third, 0.1) == []
+    assert bob.on_deadline(0.1 + ACK_S) == [(ALICE, Received(a_view().id, 0))]
+    assert bob.receive(ALICE, first, 0.4) == [first, second, third]
+    assert bob.on_deadline(0.4 + ACK_S) == [(ALICE, Received(a_view().id, 3))]
+
+
+def test_what_waits_for_its_turn_is_bounded() -> None:
+    alice, bob = Channels(a_view().id), Channels(a_view().id)
+    sent = [alice.send(BOB, "render", number, 0.0) for number in range(2 * MAX_AHEAD)]
+    for each in sent[1:]:
+        assert bob.receive(ALICE, each, 0.1) == []
+    assert bob.receive(ALICE, sent[0], 0.2) == sent[:MAX_AHEAD]
+    assert bob.receive(ALICE, sent[MAX_AHEAD], 0.3) == [sent[MAX_AHEAD]]
 
 
 def test_it_is_sent_again_more_and_more_rarely() -> None:
@@ -69,8 +87,8 @@ def test_all_arrive_once_and_in_order(seed: int) -> None:
         for _ in range(2 if random.random() < 0.1 else 1):
             if isinstance(message, Received):
                 ends[target].acknowledged(source, message, now)  # type: ignore[arg-type]
-            elif ends[target].receive(source, message, now):  # type: ignore[arg-type]
-                arrived[target].append(message.body)
+            else:
+                arrived[target] += [each.body for each in ends[target].receive(source, message, now)]  # type: ignore[arg-type]
 
     for tick in range(2000):
         now = tick * 0.05

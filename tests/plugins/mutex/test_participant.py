@@ -208,6 +208,14 @@ def test_what_is_bad_of_it_does_not_hide_the_view() -> None:
     assert ViewLearned(view) in effects and any(isinstance(each, Remember) for each in effects)
 
 
+def test_what_is_bad_does_not_hide_what_waited_for_it() -> None:
+    alice, view = a_participant(0), a_view(0, 1)
+    alice.receive(node(1), Installed(view), NOW)
+    assert told(alice.receive(node(1), Carried(view.id, 1, 0, "render", [0, 1]), NOW)) == []
+    (token,) = told(alice.receive(node(1), Carried(view.id, 0, 0, "render", "no message of any algorithm"), NOW))
+    assert isinstance(token, Carried) and token.body[0] == 1
+
+
 def test_while_a_view_is_being_decided_nothing_of_the_old_one_is_done() -> None:
     view = a_view(0, 1)
     alice = a_participant(0, Memory(0, 7, view))

@@ -212,8 +212,8 @@ class Host(Protocol):
     def wall_time_s(self) -> float:
         """Seconds since 1970, for people and files; never for protocol decisions."""
 
-    def thread_executor(self, name: str, workers: int) -> Executor:
-        """Threads for blocking functions."""
+    def thread_executor(self, name: str, workers: int, *, daemon: bool = False) -> Executor:
+        """Threads for blocking functions; the end of the process waits for them, but not for `daemon` ones."""
 
     def worker_processes(self, name: str, workers: int) -> Workers:
         """Processes for functions that burn the processor."""

@@ -19,6 +19,8 @@ from guthi.transport.endpoint import Endpoint, EndpointEvent
 
 __all__ = ["Driver", "Timed"]
 
+SHORTEST_WAIT_S = 0.001  # loops count in milliseconds: for one that rounds down, less would be a spin, and no wait
+
 log = logging.getLogger("guthi.driver")
 
 
@@ -83,9 +85,24 @@ class Driver:
         """Call back after each pump: something may have been acknowledged."""
         self._after_pump.append(callback)
 
-    def no_progress(self, callback: Callable[[], None]) -> None:
-        """Undo `on_progress`."""
-        self._after_pump.remove(callback)
+    async def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until a condition holds, looking after each pump; False if it did not in that time."""
+        holds = asyncio.Event()
+
+        def look() -> None:
+            if condition():
+                holds.set()
+
+        self._after_pump.append(look)
+        self.touch()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await holds.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._after_pump.remove(look)
+        return True
 
     def datagram_received(self, datagram: Buffer, source: Address, mark: int = Ecn.NOT_ECT) -> None:
         """One datagram arrived."""
@@ -96,7 +113,11 @@ class Driver:
         if self._port is None:
             return
         self._wants_pump = False
-        self._tell()
+        scheduled, self._scheduled = self._scheduled, True  # who touches meanwhile need not be called back
+        try:
+            self._tell()
+        finally:
+            self._scheduled = scheduled
         if self._wants_pump:
             self._pump()
         else:
@@ -122,7 +143,7 @@ class Driver:
         port.send_many(self._endpoint.take_datagrams(now))
         for callback in tuple(self._after_pump):
             callback()
-        self._arm()
+        self._arm(now)
 
     def _tell(self) -> None:
         while events := self._endpoint.take_events():
@@ -138,7 +159,7 @@ class Driver:
             if deadline is not None and deadline <= now:
                 machine.on_deadline(now)
 
-    def _arm(self) -> None:
+    def _arm(self, now: float) -> None:
         if self._port is None:
             return
         wanted: float | None = None
@@ -152,6 +173,7 @@ class Driver:
             self._timer.cancel()
             self._timer = None
         if wanted is not None:
+            wanted = max(wanted, now + SHORTEST_WAIT_S)
             self._timer, self._timer_at = self._loop.call_at(wanted, self._on_timer), wanted
 
     def _on_timer(self) -> None:

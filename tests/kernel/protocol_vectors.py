@@ -244,6 +244,12 @@ class _Wire:
     def abandon(self, posted: Posted) -> None:
         pass
 
+    def is_writable(self, peer: NodeId) -> bool:
+        return True
+
+    async def writable(self, peer: NodeId) -> None:
+        pass
+
     def watch(self, peer: NodeId, watched: bool) -> None:
         pass
 

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from guthi.api import Address, Buffer, Departing, Ecn
-from guthi.driver import Driver
+from guthi.driver import SHORTEST_WAIT_S, Driver
 from guthi.host.spin import Spin
 from guthi.transport.endpoint import Endpoint, EndpointEvent, GossipArrived
 
@@ -139,3 +139,47 @@ async def test_it_polls_only_while_an_answer_is_awaited(awaits: bool, polls: lis
     driven(station, lambda _: None, limit_s=50e-6, awaits=awaits)
     await asyncio.sleep(0)
     assert station.polls == polls
+
+
+async def test_a_condition_is_looked_at_after_each_pump_and_not_for_ever() -> None:
+    station = Station()
+    driver = driven(station, lambda _: None)
+    waiting = asyncio.create_task(driver.until(lambda: station.sent == [[b"last"]], 60.0))
+    await asyncio.sleep(0)
+    station.outgoing.append(b"last")
+    driver.touch()
+    assert await waiting
+    assert not await driver.until(lambda: False, 0.01)
+    assert driver._after_pump == []
+
+
+async def test_an_answer_at_once_asks_for_no_further_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    station, loop = Station(), asyncio.get_running_loop()
+
+    def answer(_: EndpointEvent) -> None:
+        station.outgoing.append(b"answer")
+        driver.touch()
+
+    driver = driven(station, answer)
+    await asyncio.sleep(0)
+    asked: list[object] = []
+    with monkeypatch.context() as patched:  # this test itself goes on by `call_soon`
+        patched.setattr(loop, "call_soon", lambda *arguments, **_: asked.append(arguments))
+        driver.datagram_received(b"question", SOMEWHERE)
+        driver.turn_ended()
+        assert station.sent == [[b"answer"]]
+        assert asked == []
+        driver.touch()
+    assert len(asked) == 1, "what comes later is not forgotten"
+
+
+async def test_no_timer_is_set_for_less_than_loops_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    station, loop = Station(), asyncio.get_running_loop()
+    driver = driven(station, lambda _: None)
+    moments: list[float] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "call_at", lambda moment, *_: moments.append(moment))
+        station.deadline = (now := loop.time()) + 60e-6
+        driver.touch()
+        await asyncio.sleep(0)
+    assert moments[-1] >= now + SHORTEST_WAIT_S

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from zeroconf import InterfaceChoice, ServiceStateChange, Zeroconf
+from zeroconf import Error, InterfaceChoice, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from guthi.api import Address, Announcement
@@ -42,7 +42,8 @@ class MulticastBeacon:
             raise AddressUnavailable(f"multicast DNS cannot be used here: {error.strerror or error}") from None
         beacon = cls(port, announcement, found)
         try:
-            await port.async_register_service(beacon._info, strict=False)
+            # A node id is nobody else's, so nobody is asked: whoever answered would keep the node from starting.
+            await port.async_register_service(beacon._info, cooperating_responders=True, strict=False)
         except BaseException:
             await port.async_close()
             raise
@@ -71,8 +72,12 @@ class MulticastBeacon:
         lookup.add_done_callback(self._lookups.discard)
 
     async def _look_up(self, zeroconf: Zeroconf, service_type: str, name: str) -> None:
-        info = AsyncServiceInfo(service_type, name)
-        if await info.async_request(zeroconf, LOOKUP_MS):
+        try:
+            info = AsyncServiceInfo(service_type, name)
+            is_answered = await info.async_request(zeroconf, LOOKUP_MS)
+        except Error:
+            return  # no name of a service, though announced as one
+        if is_answered:
             self._found(_announcement(info))
 
 

@@ -20,6 +20,7 @@ from guthi.api import Address, Buffer, Departing, Ecn
 
 __all__ = [
     "ANCILLARY_BYTES",
+    "Note",
     "Run",
     "joins_on_receipt",
     "mark_note",
@@ -78,28 +79,22 @@ def _accepts(bound: socket.socket, option: int, value: int, level: int = SOL_UDP
 
 def runs(datagrams: Iterable[Departing]) -> Iterator[Run]:
     """Cut what is to be sent into runs, in order."""
-    current: Run | None = None
-    is_open, total_bytes = False, 0
+    run: list[Buffer] = []
+    to, run_mark = Address("", 0), Ecn.NOT_ECT
+    longest_bytes = room_bytes = 0  # of each datagram of the run, and of what it may still take; -1: it is closed
     for datagram, address, mark in datagrams:
         size_bytes = len(datagram)
-        if (
-            current is not None
-            and is_open
-            and size_bytes <= current.size_bytes
-            and address == current.address
-            and mark is current.mark
-            and len(current.datagrams) < MOST_SEGMENTS
-            and total_bytes + size_bytes <= MOST_RUN_BYTES
-        ):
-            current.datagrams.append(datagram)
-            total_bytes += size_bytes
-            is_open = size_bytes == current.size_bytes
+        fits = size_bytes <= longest_bytes and size_bytes <= room_bytes and address == to and mark is run_mark
+        if fits and len(run) < MOST_SEGMENTS:
+            run.append(datagram)
+            room_bytes = room_bytes - size_bytes if size_bytes == longest_bytes else -1
             continue
-        if current is not None:
-            yield current
-        current, is_open, total_bytes = Run([datagram], address, size_bytes, mark), True, size_bytes
-    if current is not None:
-        yield current
+        if run:
+            yield Run(run, to, longest_bytes, run_mark)
+        run, to, run_mark = [datagram], address, mark
+        longest_bytes, room_bytes = size_bytes, MOST_RUN_BYTES - size_bytes
+    if run:
+        yield Run(run, to, longest_bytes, run_mark)
 
 
 def segment_size_note(size_bytes: int) -> Note:

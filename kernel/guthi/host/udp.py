@@ -13,12 +13,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from guthi.api import Address, Announcement, Beacon, Buffer, DatagramReceiver, Departing, Ecn, Workers
 from guthi.errors import AddressUnavailable, ConfigError
 from guthi.host.offload import (
     ANCILLARY_BYTES,
+    Note,
     Run,
     joins_on_receipt,
     mark_note,
@@ -28,6 +31,7 @@ from guthi.host.offload import (
     segment_size_note,
     tells_marks,
 )
+from guthi.host.threads import DaemonThreads
 from guthi.host.workers import ProcessWorkers
 from guthi.security.identity import hold_identity
 
@@ -51,6 +55,10 @@ class UdpPort:
         self._loop, self._socket, self._receiver, self._path_bytes = loop, bound, receiver, path_bytes
         self._view = memoryview(bytearray(LARGEST_DATAGRAM_BYTES))
         self._views = [self._view]
+        # What came beside the last datagram, raw and read: it mostly comes beside the next one, too.
+        self._last_source: tuple[Any, ...] = ()
+        self._last_notes: list[Note] = []
+        self._address, self._noted = Address("", 0), noted(())
         self._sends_runs = may_send_runs(bound)
         self._marks = tells_marks(bound)
         self._ancillary_bytes = ANCILLARY_BYTES if joins_on_receipt(bound) or self._marks else 0
@@ -79,16 +87,17 @@ class UdpPort:
             self.dropped[errno.errorcode.get(error.errno or 0, "send failed")] += 1
 
     def send_many(self, datagrams: Iterable[Departing]) -> None:
-        """Send in order, with as few system calls as may be."""
-        if not self._sends_runs:
-            for datagram, destination, mark in datagrams:
+        """Send in order, with as few system calls as may be; a short one leaves before the next is asked for."""
+        departing = iter(datagrams)
+        for datagram, destination, mark in departing:
+            if len(datagram) < LONE_BYTES or not self._sends_runs:
                 self.send(datagram, destination, mark)
-            return
-        for run in runs(datagrams):
-            if len(run.datagrams) == 1:
-                self.send(run.datagrams[0], run.address, run.mark)
-            else:
-                self._send_run(run)
+                continue
+            for run in runs(chain([(datagram, destination, mark)], departing)):
+                if len(run.datagrams) == 1:
+                    self.send(run.datagrams[0], run.address, run.mark)
+                else:
+                    self._send_run(run)
 
     def _send_run(self, run: Run) -> None:
         notes = [segment_size_note(run.size_bytes)]
@@ -127,18 +136,22 @@ class UdpPort:
         receive, received = self._socket.recvmsg_into, self._receiver.datagram_received
         for _ in range(RECEIVES_A_TURN):
             try:
-                size, ancillary, _, source = receive(self._views, self._ancillary_bytes)
+                size, notes, _, source = receive(self._views, self._ancillary_bytes)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:  # an ICMP error of an earlier send; the next datagram is not to blame
                 continue
             came = True
-            address = Address(source[0], source[1])
-            step, mark = noted(tuple(ancillary)) if ancillary else (0, 0)
-            step = step or size
-            received(self._view[: min(step, size)], address, mark)
-            for start in range(step, size, step or 1):
-                received(self._view[start : min(start + step, size)], address, mark)
+            if source != self._last_source:
+                self._last_source, self._address = source, Address(*source[:2])
+            if notes != self._last_notes:
+                self._last_notes, self._noted = notes, noted(tuple(notes))
+            step, mark = self._noted
+            if not 0 < step < size:
+                received(self._view[:size], self._address, mark)
+            else:
+                for start in range(0, size, step):
+                    received(self._view[start : min(start + step, size)], self._address, mark)
             if size < LONE_BYTES or self._socket.fileno() < 0:
                 break
         if came:
@@ -224,9 +237,9 @@ class SystemHost:
         """Seconds since 1970."""
         return time.time()  # noqa: TID251 - this is the port that hides it
 
-    def thread_executor(self, name: str, workers: int) -> Executor:
+    def thread_executor(self, name: str, workers: int, *, daemon: bool = False) -> Executor:
         """Threads for blocking functions."""
-        return ThreadPoolExecutor(workers, thread_name_prefix=name)
+        return DaemonThreads(workers, name) if daemon else ThreadPoolExecutor(workers, thread_name_prefix=name)
 
     def worker_processes(self, name: str, workers: int) -> Workers:
         """Processes for functions that burn the processor."""

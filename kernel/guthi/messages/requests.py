@@ -25,6 +25,8 @@ from guthi.values.faults import revive
 
 __all__ = ["Asked", "Handler", "Incoming", "Requests", "Wire"]
 
+_QUESTIONS, _ANSWERS = (REQUEST, CAST), (REPLY, FAULT)
+
 
 @dataclass(slots=True, eq=False)
 class Asked:
@@ -142,9 +144,9 @@ class Requests:
             raise MalformedMessage("a message without an envelope")
         kind, side, topic_bytes, timeout_ms, request_id = ENVELOPE.unpack_from(view)
         payload = view[ENVELOPE.size + padded(topic_bytes) :]
-        if kind in (REPLY, FAULT):
+        if kind in _ANSWERS:
             self._answered(peer, kind, request_id, payload)
-        elif kind in (REQUEST, CAST):
+        elif kind in _QUESTIONS:
             caller = Caller(peer, topic_of(view, topic_bytes), request_id if kind == REQUEST else None)
             self._serving.serve(caller, self._moment(timeout_ms), payload)
         elif kind == CANCEL:

@@ -14,19 +14,19 @@ __all__ = ["ReplayWindow"]
 class ReplayWindow:
     """Counters from 0 upwards, each admitted once; `size` is how far behind the highest one may arrive."""
 
-    __slots__ = ("_full", "_highest", "_seen", "_size")
+    __slots__ = ("_full", "_seen", "_size", "highest")
 
     def __init__(self, size: int = 1024) -> None:
         self._size = size
         self._full = (1 << size) - 1
         self._seen = self._full
-        self._highest = -1
+        self.highest = -1  # of those admitted
 
     def admit(self, counter: int) -> bool:
         """Mark `counter` as seen; False when it was seen before, or is too old to tell."""
-        ahead = counter - self._highest
+        ahead = counter - self.highest
         if ahead > 0:
-            self._highest = counter
+            self.highest = counter
             if ahead > 1 or self._seen != self._full:
                 self._seen = (self._seen << ahead | 1) & self._full if ahead < self._size else 1
             return True
@@ -40,13 +40,8 @@ class ReplayWindow:
 
     def fresh(self, counter: int) -> bool:
         """What `admit` would say, without marking: for a datagram that is not yet proven authentic."""
-        behind = self._highest - counter
+        behind = self.highest - counter
         return behind < 0 or (behind < self._size and not self._seen >> behind & 1)
-
-    @property
-    def highest(self) -> int:
-        """The highest counter that was admitted; -1 before the first."""
-        return self._highest
 
     def mark(self, counter: int) -> None:
         """Mark `counter` as seen, now that its datagram is proven authentic."""

@@ -135,7 +135,7 @@ class SimulatedMachine:
         """The world's time on this machine's wall clock; worlds begin on the first of January 2030."""
         return self.clock.wall_time_s(self.loop.now)
 
-    def thread_executor(self, name: str, workers: int) -> Executor:
+    def thread_executor(self, name: str, workers: int, *, daemon: bool = False) -> Executor:
         """Workers that take virtual time."""
         return SimulatedExecutor(self, workers)
 

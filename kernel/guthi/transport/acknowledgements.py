@@ -24,59 +24,60 @@ _CE = Ecn.CE
 
 
 class Acknowledgements:
-    """The received packet numbers of one session."""
+    """The received packet numbers of one session.
 
-    __slots__ = ("_deadline", "_largest_at", "_marks", "_named_up_to", "_received", "_waiting")
+    `waiting` is how many packets ask for an acknowledgement and have none yet: any departing packet takes it along.
+    At `deadline` it has to leave, with or without company.
+    """
+
+    __slots__ = ("_largest_at", "_marks", "_named_up_to", "_received", "deadline", "waiting")
 
     def __init__(self) -> None:
         self._received = RangeSet()
         self._named_up_to: deque[int] = deque(maxlen=TIMES_NAMED)  # the largest number in each of the last ACKs
-        self._waiting = 0  # packets that ask for an acknowledgement and have none yet
+        self.waiting = 0
+        self.deadline: float | None = None
         self._largest_at = 0.0
-        self._deadline: float | None = None
         self._marks = [0, 0, 0, 0]  # how many packets came with each mark
 
     def received(self, number: int, asks: bool, now: float, mark: int = Ecn.NOT_ECT) -> None:
         """A packet was accepted; `asks` is False when it held acknowledgements only."""
         if mark:
             self._marks[mark] += 1
-        expected = self._received.next_expected()
-        self._received.add(number, number + 1)
-        if number >= expected:
+        is_next = self._received.extend(number)
+        if is_next:
             self._largest_at = now
-        if number != expected:
-            self._received.keep_highest(MAX_ACK_RANGES)
+        else:
+            self._out_of_order(number, now)
         if not asks:
             return
-        self._waiting += 1
-        if self._waiting >= PACKETS_UNTIL_ACK or number != expected or mark == _CE:
-            self._deadline = now
-        elif self._deadline is None:
-            self._deadline = now + MAX_ACK_DELAY_S
+        self.waiting += 1
+        if self.waiting >= PACKETS_UNTIL_ACK or not is_next or mark == _CE:
+            self.deadline = now
+        elif self.deadline is None:
+            self.deadline = now + MAX_ACK_DELAY_S
 
-    @property
-    def deadline(self) -> float | None:
-        """When an acknowledgement has to leave, with or without company."""
-        return self._deadline
-
-    @property
-    def wanted(self) -> bool:
-        """True when an ACK would be news to the peer: any departing packet takes it along."""
-        return self._waiting > 0
+    def _out_of_order(self, number: int, now: float) -> None:
+        received = self._received
+        if number >= received.next_expected():
+            self._largest_at = now
+        received.add(number, number + 1)
+        received.keep_highest(MAX_ACK_RANGES)
 
     def take(self, now: float) -> bytes:
         """The ACK frame for what was received of late; it counts as sent."""
-        self._waiting = 0
-        self._deadline = None
+        self.waiting = 0
+        self.deadline = None
         ranges = self._received.closed_descending()
-        self._forget_well_known()
+        self._forget_well_known(ranges[0][1])
         delay_us = int((now - self._largest_at) * 1e6)
         _, ect1, ect0, ce = self._marks
         return encode_ack(ranges, delay_us, EcnCounts(ect0, ect1, ce) if ect0 or ect1 or ce else None)
 
-    def _forget_well_known(self) -> None:
+    def _forget_well_known(self, largest: int) -> None:
         """Drop what all of the last ACKs named, except the largest number: it tells what is expected next."""
-        largest = self._received.next_expected() - 1
-        self._named_up_to.append(largest)
-        if len(self._named_up_to) == TIMES_NAMED:
-            self._received.forget_below(min(self._named_up_to[0] + 1, largest))
+        named = self._named_up_to
+        if len(named) == TIMES_NAMED - 1:
+            oldest = named.popleft()
+            self._received.forget_below(oldest + 1 if oldest < largest else largest)
+        named.append(largest)

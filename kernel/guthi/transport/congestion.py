@@ -24,6 +24,7 @@ BETA = 0.7
 RENO_GROWTH = 3 * (1 - BETA) / (1 + BETA)  # datagrams a round trip that make Reno with BETA as fast as with 1/2
 FASTEST_GROWTH = 1.5  # times the window, in a round trip
 SMALLEST_WINDOW_DATAGRAMS = 2
+_OVER = SlowStartPhase.OVER
 
 
 class Congestion:
@@ -65,7 +66,7 @@ class Congestion:
     @property
     def in_slow_start(self) -> bool:
         """True until a loss or a growing queue ends it."""
-        return self._slow_start.phase is not SlowStartPhase.OVER
+        return self._slow_start.phase is not _OVER
 
     def sampled(self, round_trip_s: float, number: int, next_number: int) -> None:
         """A round trip was measured with packet `number`; the next packet is `next_number`."""
@@ -73,7 +74,10 @@ class Congestion:
             self._slow_start.sampled(round_trip_s, number, next_number)
 
     def acknowledged(self, size_bytes: int, sent_at: float, now: float, round_trip_s: float, *, is_full: bool) -> None:
-        """A packet arrived; `is_full` tells whether more would have been sent, had the window allowed it."""
+        """Packets arrived, the oldest of them sent at `sent_at`.
+
+        `is_full` tells whether more would have been sent, had the window allowed it.
+        """
         if not is_full:
             if self._idle_since is None:
                 self._idle_since = now

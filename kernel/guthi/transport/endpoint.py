@@ -43,6 +43,7 @@ from guthi.transport.links import (
     MessageArrived,
     PeerConnected,
     PeerDisconnected,
+    PeerMoved,
     Posted,
     PostRefused,
     Route,
@@ -54,6 +55,7 @@ from guthi.transport.session import (
     Session,
     SessionEvent,
     SessionLost,
+    SessionMoved,
     SessionSettings,
     SessionState,
 )
@@ -69,6 +71,7 @@ __all__ = [
     "MessageArrived",
     "PeerConnected",
     "PeerDisconnected",
+    "PeerMoved",
     "PostRefused",
     "Posted",
     "Route",
@@ -259,7 +262,7 @@ class Endpoint:
             self.dropped["unknown kind"] += 1
 
     def _receive_session(self, datagram: Buffer, source: Address, now: float, mark: int) -> None:
-        index = int.from_bytes(datagram[1:5], "big")
+        _, index, _, _ = HEADER.unpack_from(datagram)
         entry = self._sessions.get(index)
         if entry is None:
             self.dropped["no such session"] += 1
@@ -281,6 +284,8 @@ class Endpoint:
         for event in events:
             if isinstance(event, MessageReceived):
                 self._events.append(MessageArrived(peer, event.body))
+            elif isinstance(event, SessionMoved):
+                self._events.append(PeerMoved(peer, event.address))
             elif isinstance(event, SessionLost):
                 self._session_over(index, peer, event.reason, silent=True)
             else:
@@ -413,8 +418,9 @@ class Endpoint:
 
     def take_datagrams(self, now: float) -> Iterator[Departing]:
         """All datagrams that may leave now, each with its destination and mark, made one by one."""
-        outgoing, self._outgoing = self._outgoing, []
-        yield from outgoing
+        if self._outgoing:
+            outgoing, self._outgoing = self._outgoing, []
+            yield from outgoing
         stirred, self._stirred = self._stirred, {}
         for index, session in stirred.items():
             address = session.address
@@ -432,9 +438,11 @@ class Endpoint:
         if session.state is SessionState.CLOSED:
             self._sessions.pop(index, None)
 
-    def take_events(self) -> list[EndpointEvent]:
+    def take_events(self) -> Sequence[EndpointEvent]:
         """What has happened since the last call."""
-        events, self._events = self._events, []
+        events = self._events
+        if events:
+            self._events = []
         return events
 
     # ---- time

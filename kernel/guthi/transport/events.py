@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from guthi.api import Buffer
+from guthi.api import Address, Buffer
 from guthi.transport.keys import EPOCH_PACKETS, EPOCH_S
 
-__all__ = ["MessageReceived", "SessionClosed", "SessionEvent", "SessionLost", "SessionSettings"]
+__all__ = ["MessageReceived", "SessionClosed", "SessionEvent", "SessionLost", "SessionMoved", "SessionSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +46,11 @@ class SessionLost:
     reason: str
 
 
-SessionEvent: TypeAlias = MessageReceived | SessionClosed | SessionLost
+@dataclass(frozen=True, slots=True)
+class SessionMoved:
+    """The peer is at another address: what was sent there has been acknowledged."""
+
+    address: Address
+
+
+SessionEvent: TypeAlias = MessageReceived | SessionClosed | SessionLost | SessionMoved

@@ -125,26 +125,25 @@ class Inbox:
 
     def fragment(self, frame: Fragment, deliveries: list[MessageReceived]) -> None:
         """A piece of a message arrived."""
-        channel = self._channel(frame.channel)
-        if channel.knows(frame.sequence):
-            return
-        key = (frame.channel, frame.sequence)
-        partial = self._partial.get(key)
+        number, sequence, total, offset, body = frame
+        partial = self._partial.get((number, sequence))
         if partial is None:
-            self._begin(frame.total)
-            partial = self._partial[key] = _Partial(frame.total)
-        elif len(partial.buffer) != frame.total:
+            if self._channel(number).knows(sequence):
+                return
+            self._begin(total)
+            partial = self._partial[number, sequence] = _Partial(total)
+        elif len(partial.buffer) != total:
             raise MalformedMessage("the fragments of a message disagree on its length")
-        stop = frame.offset + len(frame.body)
-        partial.buffer[frame.offset : stop] = frame.body
-        before = len(partial.received)
-        partial.received.add(frame.offset, stop)
-        self._pieces += len(partial.received) - before
+        received, stop = partial.received, offset + len(body)
+        partial.buffer[offset:stop] = body
+        before = len(received)
+        received.add(offset, stop)
+        self._pieces += len(received) - before
         if self._pieces > MAX_PIECES:
             raise MalformedMessage(f"more than {MAX_PIECES} separate pieces of messages")
-        if partial.received.covers(0, frame.total):
-            self._end(self._partial.pop(key), frame.total)
-            self._complete(frame.channel, channel, frame.sequence, partial.buffer, deliveries)
+        if received.covers(0, total):
+            self._end(self._partial.pop((number, sequence)), total)
+            self._complete(number, self._channel(number), sequence, partial.buffer, deliveries)
 
     def abandoned(self, frame: Abandon, deliveries: list[MessageReceived]) -> None:
         """The peer gives a message up; those behind it need not wait for it."""

@@ -23,13 +23,14 @@ before is kept for what is late and then dropped; it opens only numbers below th
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import Struct
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from guthi.api import Buffer
 from guthi.security.replay import ReplayWindow
-from guthi.transport.wire import EPOCHS, HEADER, HEADER_EPOCH, HEADER_NUMBER, HEADER_START, SESSION_KIND
+from guthi.transport.wire import EPOCHS, HEADER, SESSION_KIND
 
 __all__ = ["EPOCH_PACKETS", "EPOCH_S", "Opening", "Sealing", "rekeyed"]
 
@@ -38,8 +39,8 @@ EPOCH_S = 120.0
 HARD_LIMIT_PACKETS = 1 << 23
 
 _HEADER_BYTES = HEADER.size
-_NONCE_PREFIX = bytes(4)
-_REKEY_NONCE = _NONCE_PREFIX + b"\xff" * 8
+_NONCE = Struct(">4xQ")
+_REKEY_NONCE = _NONCE.pack((1 << 64) - 1)
 
 
 def rekeyed(secret: bytes) -> bytes:
@@ -63,7 +64,7 @@ class _Key:
 class Sealing:
     """The way out: `epoch_packets` and `epoch_s` are how long a key serves."""
 
-    __slots__ = ("_due_at", "_epoch_packets", "_epoch_s", "_first_number", "_key", "_remote", "_start", "is_confirmed")
+    __slots__ = ("_due_at", "_epoch_packets", "_epoch_s", "_first_number", "_key", "_remote", "is_confirmed")
 
     def __init__(self, secret: bytes, remote_index: int, now: float, *, epoch_packets: int, epoch_s: float) -> None:
         self._remote, self._epoch_packets, self._epoch_s = remote_index, epoch_packets, epoch_s
@@ -73,13 +74,12 @@ class Sealing:
     def _begin(self, key: _Key, first_number: int, now: float) -> None:
         self._key, self._first_number, self._due_at = key, first_number, now + self._epoch_s
         self.is_confirmed = False
-        self._start = HEADER_START.pack(SESSION_KIND, self._remote, key.epoch)
 
     def seal(self, number: int, payload: bytes) -> bytes:
         """The datagram of packet `number`, whose number nobody else may have."""
-        number_bytes = number.to_bytes(8, "big")
-        header = self._start + number_bytes
-        return header + self._key.cipher.encrypt(_NONCE_PREFIX + number_bytes, payload, header)
+        key = self._key
+        header = HEADER.pack(SESSION_KIND, self._remote, key.epoch, number)
+        return header + key.cipher.encrypt(_NONCE.pack(number), payload, header)
 
     def is_due(self, next_number: int, now: float) -> bool:
         """Whether the key has served its time, so that the next packet should begin an epoch if `is_confirmed`."""
@@ -115,23 +115,23 @@ class Opening:
 
     def open(self, datagram: Buffer, now: float) -> tuple[int, bytes] | None:
         """Its packet number and frames; None when it is not authentic or came before, and nothing has changed."""
-        header = bytes(datagram[:_HEADER_BYTES])
-        if len(header) < _HEADER_BYTES:
+        if len(datagram) < _HEADER_BYTES:
             return None
-        number_bytes = header[HEADER_NUMBER:]
-        number = int.from_bytes(number_bytes, "big")
-        if not self._window.fresh(number):
+        _, _, epoch, number = HEADER.unpack_from(datagram)
+        window = self._window
+        if number <= window.highest and not window.fresh(number):
             return None
         key: _Key | None = self._current
-        if header[HEADER_EPOCH] != self._current.epoch:
-            key = self._other(header[HEADER_EPOCH], number)
+        if epoch != self._current.epoch:
+            key = self._other(epoch, number)
         if key is None:
             return None
+        view = memoryview(datagram)
         try:
-            payload = key.cipher.decrypt(_NONCE_PREFIX + number_bytes, memoryview(datagram)[_HEADER_BYTES:], header)
+            payload = key.cipher.decrypt(_NONCE.pack(number), view[_HEADER_BYTES:], view[:_HEADER_BYTES])
         except (InvalidTag, ValueError):
             return None
-        self._window.admit(number)
+        window.admit(number)
         if key is self._next:
             self._follow(key, number, now)
         elif number < self._first_number and key is self._current:

@@ -23,6 +23,7 @@ __all__ = [
     "MessageArrived",
     "PeerConnected",
     "PeerDisconnected",
+    "PeerMoved",
     "PostRefused",
     "Posted",
     "Route",
@@ -74,6 +75,14 @@ class PeerDisconnected:
     peer: NodeId
     reason: str
     silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PeerMoved:
+    """The session with a peer goes on, proven to be with the peer at this address, which is another than before."""
+
+    peer: NodeId
+    address: Address
 
 
 class MessageArrived(NamedTuple):
@@ -138,7 +147,14 @@ class StraySession:
 
 
 EndpointEvent: TypeAlias = (
-    PeerConnected | PeerDisconnected | MessageArrived | PostRefused | GossipArrived | DatagramArrived | StraySession
+    PeerConnected
+    | PeerDisconnected
+    | PeerMoved
+    | MessageArrived
+    | PostRefused
+    | GossipArrived
+    | DatagramArrived
+    | StraySession
 )
 
 

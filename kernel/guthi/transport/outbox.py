@@ -67,6 +67,7 @@ class Outgoing:
         "arrived",
         "begun",
         "channel",
+        "is_bulk",
         "lost",
         "next_offset",
         "offsets",
@@ -80,6 +81,7 @@ class Outgoing:
     def __init__(self, channel: int, sequence: int, parts: Sequence[Buffer], size_bytes: int) -> None:
         self.channel, self.sequence, self.parts = channel, sequence, parts
         self.size_bytes = self.unacknowledged_bytes = size_bytes
+        self.is_bulk = size_bytes > COUNTED_MESSAGE_BYTES  # it is sent in turns, under bulk credit
         self.admitted = False  # it is in the queue of its kind, not behind a bulk message
         self.begun = False  # it has taken its credit
         self.next_offset = 0
@@ -88,11 +90,6 @@ class Outgoing:
         self.arrived: RangeSet | None = None  # made when a piece of it arrives: most messages are one piece
         self.lost: RangeSet | None = None
         self.offsets: list[int] | None = None  # where each part begins; made when a piece is cut out of several parts
-
-    @property
-    def is_bulk(self) -> bool:
-        """True when it is sent in turns, under bulk credit."""
-        return self.size_bytes > COUNTED_MESSAGE_BYTES
 
     @property
     def wholly_sent(self) -> bool:
@@ -108,10 +105,12 @@ class Outgoing:
         """The bytes `start` to `stop` as views of the parts."""
         if len(self.parts) == 1:
             return [_cut(self.parts[0], start, stop)]
-        if self.offsets is None:
-            self.offsets = list(accumulate(map(len, self.parts), initial=0))
         offsets = self.offsets
+        if offsets is None:
+            offsets = self.offsets = list(accumulate(map(len, self.parts), initial=0))
         first = bisect_right(offsets, start) - 1
+        if first < len(self.parts) and stop <= offsets[first + 1]:  # as a rule: bulk is a long part behind a short one
+            return [_cut(self.parts[first], start - offsets[first], stop - offsets[first])]
         touched = range(first, bisect_left(offsets, stop, first))
         return [_cut(self.parts[each], max(start - offsets[each], 0), stop - offsets[each]) for each in touched]
 
@@ -173,7 +172,7 @@ class Outbox:
         self._next_sequence[channel] = sequence + 1
         message = Outgoing(channel, sequence, parts, size_bytes)
         self.buffered_bytes += size_bytes
-        if self._behind_bulk and channel in self._behind_bulk:
+        if channel in self._behind_bulk:
             self._behind_bulk[channel].append(message)
         else:
             self._admit(message)
@@ -181,7 +180,7 @@ class Outbox:
 
     def _admit(self, message: Outgoing) -> None:
         message.admitted = True
-        if message.size_bytes <= COUNTED_MESSAGE_BYTES:
+        if not message.is_bulk:
             self._counted.append(message)
             return
         self._bulk_waiting.append(message)
@@ -228,10 +227,11 @@ class Outbox:
             self._arrived(carried, 0)
         elif isinstance(carried, Piece):
             message, start, stop = carried
-            if message.arrived is None:
-                message.arrived = RangeSet()
-            message.arrived.add(start, stop)
-            self._arrived(message, message.size_bytes - message.arrived.size())
+            arrived = message.arrived
+            if arrived is None:
+                arrived = message.arrived = RangeSet()
+            arrived.add(start, stop)
+            self._arrived(message, message.size_bytes - arrived.size())
 
     def _arrived(self, message: Outgoing, left_bytes: int) -> None:
         if message.acknowledged or message.abandoned:
@@ -279,7 +279,7 @@ class Outbox:
             room = self._fill_surrenders(room, frames, carried)
         if self._resend:
             room = self._fill_lost(room, capacity, frames, carried)
-        if self._bulk_leads and self._may_send_bulk():
+        if self._bulk_leads and (self._bulk or self._bulk_waiting) and self._may_send_bulk():
             room = self._fill_bulk(room, frames, carried)
             self._fill_counted(room, capacity, frames, carried)
             self._bulk_leads = False
@@ -331,15 +331,14 @@ class Outbox:
         return room
 
     def _may_send_counted(self) -> bool:
-        message = self._counted[0] if self._counted else None
-        if message is not None and message.abandoned:
-            message = _first_live(self._counted)
-        if message is None:
+        counted = self._counted
+        if not counted or (counted[0].abandoned and _first_live(counted) is None):
             return False
+        message = counted[0]
         return message.begun or self._counted_used + message.size_bytes + MESSAGE_COST_BYTES <= self._counted_limit
 
     def _fill_counted(self, room: int, capacity: int, frames: list[Buffer], carried: list[Carried]) -> int:
-        while self._may_send_counted():
+        while self._counted and self._may_send_counted():
             message = self._counted[0]
             whole_bytes = MESSAGE_OVERHEAD_BYTES + message.size_bytes
             if not message.begun and whole_bytes <= capacity:
@@ -362,8 +361,8 @@ class Outbox:
         return bool(self._bulk) or (self._bulk_used < self._bulk_limit and _first_live(self._bulk_waiting) is not None)
 
     def _fill_bulk(self, room: int, frames: list[Buffer], carried: list[Carried]) -> int:
-        while room > FRAGMENT_OVERHEAD_BYTES and self._may_send_bulk():
-            while self._bulk_used < self._bulk_limit and _first_live(self._bulk_waiting) is not None:
+        while room > FRAGMENT_OVERHEAD_BYTES and (self._bulk or self._may_send_bulk()):
+            while self._bulk_waiting and self._bulk_used < self._bulk_limit and _first_live(self._bulk_waiting):
                 self._begin(self._bulk_waiting[0])
                 self._bulk.append(self._bulk_waiting.popleft())
             message = self._bulk[0]
@@ -374,7 +373,7 @@ class Outbox:
             if message.wholly_sent:
                 self._bulk.popleft()
                 self._release(message.channel)
-            else:
+            elif len(self._bulk) > 1:
                 self._bulk.rotate(-1)
         return room
 
@@ -397,8 +396,10 @@ class Outbox:
 
     @staticmethod
     def _piece_length(wanted: int, room: int) -> int:
-        length = min(wanted, room - FRAGMENT_OVERHEAD_BYTES)
-        return length if length >= min(wanted, SMALLEST_PIECE_BYTES) else 0
+        length = room - FRAGMENT_OVERHEAD_BYTES
+        if wanted <= length:
+            return wanted
+        return length if length >= SMALLEST_PIECE_BYTES else 0
 
     @staticmethod
     def _whole(message: Outgoing, room: int, frames: list[Buffer], carried: list[Carried]) -> int:
@@ -418,7 +419,9 @@ class Outbox:
 
 
 def _cut(part: Buffer, start: int, stop: int) -> Buffer:
-    return part if start == 0 and stop >= len(part) else memoryview(part)[start:stop]
+    if start == 0 and stop >= len(part):
+        return part
+    return (part if isinstance(part, memoryview) else memoryview(part))[start:stop]
 
 
 def _first_live(queue: deque[Outgoing]) -> Outgoing | None:

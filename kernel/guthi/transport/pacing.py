@@ -30,9 +30,14 @@ class Pacer:
 
     def fill(self, window_bytes: float, round_trip_s: float, datagram_bytes: int, now: float, gain: float) -> None:
         """Put in what the time since the last call has earned."""
-        rate = self._rate_bytes_s = gain * window_bytes / max(round_trip_s, SHORTEST_ROUND_TRIP_S)
-        capacity = max(BUCKET_DATAGRAMS * datagram_bytes, BUCKET_S * rate)
-        self._tokens_bytes = min(self._tokens_bytes + rate * (now - self._filled_at), capacity)
+        if round_trip_s < SHORTEST_ROUND_TRIP_S:
+            round_trip_s = SHORTEST_ROUND_TRIP_S
+        rate = self._rate_bytes_s = gain * window_bytes / round_trip_s
+        capacity, least_capacity = BUCKET_S * rate, BUCKET_DATAGRAMS * datagram_bytes
+        if capacity < least_capacity:
+            capacity = least_capacity
+        tokens = self._tokens_bytes + rate * (now - self._filled_at)
+        self._tokens_bytes = tokens if tokens < capacity else capacity
         self._filled_at = now
 
     def spend(self, size_bytes: int) -> None:

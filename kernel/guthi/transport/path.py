@@ -34,6 +34,7 @@ __all__ = ["Path"]
 
 BUDGET = 3
 TRIAL_PROBES = 3
+_NOT_ECT = Ecn.NOT_ECT
 
 
 class Path:
@@ -107,7 +108,7 @@ class Path:
         congestion = self.congestion
         gain = SLOW_START_GAIN if congestion.in_slow_start else GAIN
         self._pacer.fill(congestion.window_bytes, self.round_trip.smoothed_s, congestion.datagram_bytes, now, gain)
-        return self.marking.mark if 2 * in_flight_bytes >= congestion.window_bytes else Ecn.NOT_ECT
+        return self.marking.mark if 2 * in_flight_bytes >= congestion.window_bytes else _NOT_ECT
 
     def admits(self, in_flight_bytes: int) -> bool:
         """Whether one more datagram of data may leave."""
@@ -151,14 +152,17 @@ class Path:
         round_trip_s = self.round_trip.smoothed_s
         if outcome.sampled and self.held_back:
             congestion.sampled(self.round_trip.latest_s, newest.number, next_number)
+        size_bytes = marked = 0
         for packet in packets:
-            congestion.acknowledged(packet.size_bytes, packet.sent_at, now, round_trip_s, is_full=self.held_back)
-            if packet.number == mtu.probe_number:
-                mtu.probe_arrived()
-                congestion.resized(mtu.datagram_bytes)
-            mtu.arrived(packet.size_bytes)
-        marking = self.marking
-        if marking.is_used and marking.acknowledged(sum(packet.marked for packet in packets), frame.counts):
+            size_bytes += packet.size_bytes
+            marked += packet.marked
+        congestion.acknowledged(size_bytes, packets[0].sent_at, now, round_trip_s, is_full=self.held_back)
+        if mtu.probe_number is not None and any(packet.number == mtu.probe_number for packet in packets):
+            mtu.probe_arrived()
+            congestion.resized(mtu.datagram_bytes)
+        if mtu.large_losses:
+            mtu.arrived(max(packet.size_bytes for packet in packets))
+        if self.marking.is_used and self.marking.acknowledged(marked, frame.counts):
             congestion.lost(newest.sent_at, now)
 
     def lost(self, packets: Sequence[SentPacket[Carried]], now: float) -> list[SentPacket[Carried]]:

@@ -39,18 +39,19 @@ class PathState(Enum):
 class PathMtu:
     """The path to one peer; `largest_bytes` is what the socket and the configuration allow.
 
-    `probe_number` is that of the packet which is the probe on its way.
+    `probe_number` is that of the packet which is the probe on its way. While `large_losses` counts any, it has to be
+    told what arrives.
     """
 
     __slots__ = (
         "_failed",
-        "_large_losses",
         "_passed",
         "_retry_at",
         "_sizes",
         "_tries",
         "_trying",
         "datagram_bytes",
+        "large_losses",
         "probe_number",
         "state",
     )
@@ -61,7 +62,7 @@ class PathMtu:
         if largest_bytes > base_bytes:
             self._sizes.append(largest_bytes)
         self._retry_at = 0.0
-        self._large_losses = 0
+        self.large_losses = 0
         self._search()
 
     def _search(self) -> None:
@@ -120,13 +121,13 @@ class PathMtu:
     def arrived(self, size_bytes: int) -> None:
         """A datagram of this size was acknowledged."""
         if size_bytes > self._sizes[0]:
-            self._large_losses = 0
+            self.large_losses = 0
 
     def lost(self, size_bytes: int) -> None:
         """A datagram of this size was lost."""
         if size_bytes > self._sizes[0]:
-            self._large_losses += 1
-            if self._large_losses >= BLACK_HOLE_LOSSES:
+            self.large_losses += 1
+            if self.large_losses >= BLACK_HOLE_LOSSES:
                 self._fall_back()
 
     def timed_out(self, times_in_a_row: int) -> None:
@@ -135,6 +136,6 @@ class PathMtu:
             self._fall_back()
 
     def _fall_back(self) -> None:
-        self._large_losses = 0
+        self.large_losses = 0
         if self.datagram_bytes > self._sizes[0]:
             self._search()

@@ -33,6 +33,17 @@ class RangeSet:
         else:
             self._insert(start, stop)
 
+    def extend(self, number: int) -> bool:
+        """Add the number if it is the next after the highest; False if it is not, and nothing has changed."""
+        stops = self._stops
+        if stops and stops[-1] == number:
+            stops[-1] = number + 1
+            return True
+        is_first = not stops and not number
+        if is_first:
+            self.add(0, 1)
+        return is_first
+
     def _insert(self, start: int, stop: int) -> None:
         first = bisect_left(self._stops, start)  # the first range that touches or follows
         last = bisect_right(self._starts, stop)  # one past the last range that touches
@@ -95,6 +106,8 @@ class RangeSet:
     def closed_descending(self) -> list[tuple[int, int]]:
         """The ranges as `start <= n <= last`, highest first."""
         starts, stops = self._starts, self._stops
+        if len(starts) == 1:
+            return [(starts[0], stops[0] - 1)]
         return [(starts[each], stops[each] - 1) for each in range(len(starts) - 1, -1, -1)]
 
     def __len__(self) -> int:

@@ -79,16 +79,19 @@ class RoundTrip:
             self.minimum_s = self.smoothed_s = round_trip_s
             self.variation_s = round_trip_s / 2
             return
-        self.minimum_s = min(self.minimum_s, round_trip_s)
+        if round_trip_s < self.minimum_s:
+            self.minimum_s = round_trip_s
         adjusted = round_trip_s - ack_delay_s
         if adjusted < self.minimum_s:
             adjusted = round_trip_s
-        self.variation_s += (abs(self.smoothed_s - adjusted) - self.variation_s) / 4
-        self.smoothed_s += (adjusted - self.smoothed_s) / 8
+        error = adjusted - self.smoothed_s
+        self.variation_s += ((error if error > 0 else -error) - self.variation_s) / 4
+        self.smoothed_s += error / 8
 
     def probe_interval_s(self, peer_ack_delay_s: float) -> float:
         """How long to wait for an acknowledgement before a probe (RFC 9002, section 6.2.1)."""
-        return self.smoothed_s + max(4 * self.variation_s, GRANULARITY_S) + peer_ack_delay_s
+        margin_s = 4 * self.variation_s
+        return self.smoothed_s + (margin_s if margin_s > GRANULARITY_S else GRANULARITY_S) + peer_ack_delay_s
 
     def loss_delay_s(self) -> float:
         """How much older than an acknowledged packet a missing one may be."""
@@ -146,7 +149,8 @@ class Recovery(Generic[Carried]):
         return outcome
 
     def _sample(self, round_trip_s: float, ack_delay_s: float, now: float) -> None:
-        self.round_trip.sample(round_trip_s, min(ack_delay_s, self._peer_ack_delay_s))
+        longest_s = self._peer_ack_delay_s
+        self.round_trip.sample(round_trip_s, ack_delay_s if ack_delay_s < longest_s else longest_s)
         if self._sampled_since is None:
             self._sampled_since = now
 
@@ -165,14 +169,15 @@ class Recovery(Generic[Carried]):
 
     def _take(self, ranges: Sequence[tuple[int, int]]) -> list[SentPacket[Carried]]:
         """The packets in flight that are in the ranges, oldest first."""
+        take, taken, taken_bytes = self._sent.pop, [], 0
         oldest = next(iter(self._sent))
-        taken = []
         for lowest, highest in reversed(ranges):
-            for number in range(max(lowest, oldest), highest + 1):
-                packet = self._sent.pop(number, None)
+            for number in range(lowest if lowest > oldest else oldest, highest + 1):
+                packet = take(number, None)
                 if packet is not None:
-                    self.in_flight_bytes -= packet.size_bytes
+                    taken_bytes += packet.size_bytes
                     taken.append(packet)
+        self.in_flight_bytes -= taken_bytes
         return taken
 
     def detect_losses(self, now: float) -> list[SentPacket[Carried]]:
@@ -216,8 +221,10 @@ class Recovery(Generic[Carried]):
         if self._loss_at is not None:
             return self._loss_at
         interval_s = self.round_trip.probe_interval_s(self._peer_ack_delay_s)
-        backed_off_s = min(interval_s * (1 << min(self.probes_in_a_row, 16)), MAX_PROBE_INTERVAL_S)
-        return self._last_sent_at + max(interval_s, backed_off_s)
+        if self.probes_in_a_row:
+            backed_off_s = min(interval_s * (1 << min(self.probes_in_a_row, 16)), MAX_PROBE_INTERVAL_S)
+            interval_s = max(interval_s, backed_off_s)
+        return self._last_sent_at + interval_s
 
     @property
     def loss_pending(self) -> bool:

@@ -20,7 +20,14 @@ from guthi.errors import MalformedMessage, UsageError
 from guthi.security.handshake import TransportKeys
 from guthi.transport.acknowledgements import MAX_ACK_DELAY_S, Acknowledgements
 from guthi.transport.closing import Closing, SessionState
-from guthi.transport.events import MessageReceived, SessionClosed, SessionEvent, SessionLost, SessionSettings
+from guthi.transport.events import (
+    MessageReceived,
+    SessionClosed,
+    SessionEvent,
+    SessionLost,
+    SessionMoved,
+    SessionSettings,
+)
 from guthi.transport.inbox import Inbox
 from guthi.transport.keys import Opening, Sealing
 from guthi.transport.liveness import Liveness
@@ -49,12 +56,15 @@ __all__ = [
     "SessionClosed",
     "SessionEvent",
     "SessionLost",
+    "SessionMoved",
     "SessionSettings",
     "SessionState",
 ]
 
 MAX_CHANNEL = 0xFFFFFFFF
 _NOT_ECT = Ecn.NOT_ECT
+_OPEN = SessionState.OPEN
+OVERHEAD_BYTES = HEADER.size + TAG_BYTES
 LATE_PROBE_INTERVALS = 3  # for so long a packet of an older key may be on its way (RFC 9001, section 6.5)
 
 
@@ -187,9 +197,16 @@ class Session:
         number, payload = packet
         if source != self._path.address and number == self._opening.newest:
             self._move(source, now)
-        if self._path.former is not None and source == self._path.address:
-            self._path.heard(len(datagram))
+        if self._path.former is not None:
+            if source == self._path.address:
+                self._path.heard(len(datagram))
+            return self._opened_on_trial(number, payload, now, mark)
         return self._opened(number, payload, now, mark)
+
+    def _opened_on_trial(self, number: int, payload: bytes, now: float, mark: int) -> Sequence[SessionEvent]:
+        events = self._opened(number, payload, now, mark)
+        path = self._path
+        return [SessionMoved(path.address), *events] if path.former is None and path.address is not None else events
 
     def _move(self, source: Address | None, now: float) -> None:
         """The newest packet came from elsewhere (RFC 9000, section 9.3): answer there, and find out who is there."""
@@ -209,7 +226,7 @@ class Session:
             self._resend(packet)
 
     def _opened(self, number: int, payload: bytes, now: float, mark: int) -> Sequence[SessionEvent]:
-        if self._closing.state is not SessionState.OPEN:
+        if self._closing.state is not _OPEN:
             self._closing.received(payload)
             return ()
         deliveries: list[MessageReceived] = []
@@ -222,6 +239,9 @@ class Session:
                     asks = True
                 elif isinstance(frame, Ack):
                     self._acknowledged(frame, now)
+                elif isinstance(frame, Fragment):
+                    self._inbox.fragment(frame, deliveries)
+                    asks = True
                 elif isinstance(frame, Close):
                     self._closing.closed_by_peer()
                     end = SessionClosed(frame.code, frame.reason, by_peer=True)
@@ -237,10 +257,8 @@ class Session:
             end = SessionClosed(CloseCode.BREACH, f"the peer broke the protocol: {breach}", by_peer=False)
         return deliveries if end is None else [*deliveries, end]
 
-    def _control(self, frame: Ping | Fragment | Credit | Abandon, deliveries: list[MessageReceived]) -> None:
+    def _control(self, frame: Ping | Credit | Abandon, deliveries: list[MessageReceived]) -> None:
         match frame:
-            case Fragment():
-                self._inbox.fragment(frame, deliveries)
             case Credit():
                 self._outbox.grant(frame.counted_bytes, frame.bulk_messages)
             case Abandon():
@@ -282,7 +300,7 @@ class Session:
 
     def datagrams(self, now: float) -> Iterator[bytes]:
         """All datagrams that may leave now, made one by one: the first is under way while the next is being sealed."""
-        if self._closing.state is not SessionState.OPEN:
+        if self._closing.state is not _OPEN:
             retry_s = self._recovery.round_trip.probe_interval_s(MAX_ACK_DELAY_S)
             if (frame := self._closing.take_frame(now, retry_s)) is not None:
                 yield self._sealed([frame], None, now)
@@ -300,6 +318,8 @@ class Session:
             sent += 1
             yield datagram
             data_waits = self._outbox.ready
+            if not data_waits:
+                break  # nothing else is due any more: it went along
         if data_waits or path.held_back:
             path.end_turn(recovery.in_flight_bytes, data_waits)
         if (sent > 1 or path.held_back) and (probe_bytes := path.probe_bytes(now)) is not None:
@@ -316,14 +336,14 @@ class Session:
             self._epoch_due, self._ping_due, asks = False, True, True
         frames: list[Buffer] = []
         carried: list[Carried] = []
-        if self._acknowledgements.wanted:
+        if self._acknowledgements.waiting:
             frames.append(self._acknowledgements.take(now))
         if credit is not None:
             frames.append(credit)
             self._credit_packet, self._credit_due = self._recovery.next_number, False
         if has_data:
-            payload_bytes = self._path.mtu.datagram_bytes - HEADER.size - TAG_BYTES
-            self._outbox.fill(payload_bytes - sum(map(len, frames)), frames, carried)
+            room = self._path.mtu.datagram_bytes - OVERHEAD_BYTES
+            self._outbox.fill(room - sum(map(len, frames)) if frames else room, frames, carried)
         if asks and credit is None and not carried:
             frames.append(PING)
         self._ping_due = False
@@ -333,7 +353,7 @@ class Session:
         """A padded datagram beside the data; it takes nothing of the window, and its loss is no sign of congestion."""
         number = self._recovery.next_number
         self._path.mtu.probe_sent(number, now)
-        padding = encode_padding(size_bytes - HEADER.size - TAG_BYTES - len(PING))
+        padding = encode_padding(size_bytes - OVERHEAD_BYTES - len(PING))
         datagram = self._sealed([PING, padding], None, now)
         self._recovery.sent(SentPacket(number, now, 0, []))
         return datagram
@@ -363,7 +383,7 @@ class Session:
     @property
     def deadline(self) -> float | None:
         """When `on_deadline` wants to be called; None for never."""
-        if self._closing.state is not SessionState.OPEN:
+        if self._closing.state is not _OPEN:
             return self._closing.deadline
         first = self._liveness.deadline
         if first is None and self.settled:

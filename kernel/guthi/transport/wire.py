@@ -22,7 +22,7 @@ under which key (see `keys`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import IntEnum
 from struct import Struct
 from struct import error as StructError
@@ -36,8 +36,6 @@ __all__ = [
     "FRAGMENT_OVERHEAD_BYTES",
     "HEADER",
     "HEADER_EPOCH",
-    "HEADER_NUMBER",
-    "HEADER_START",
     "MAX_ACK_RANGES",
     "MESSAGE_OVERHEAD_BYTES",
     "PING",
@@ -65,9 +63,7 @@ __all__ = [
 
 SESSION_KIND = 0x02
 HEADER = Struct(">BIBQ")
-HEADER_START = Struct(">BIB")  # what is the same for all packets of an epoch
 HEADER_EPOCH = 5  # where the epoch stands
-HEADER_NUMBER = 6  # where the packet number begins, which ends the header
 EPOCHS = 256  # the header tells epochs apart modulo this
 TAG_BYTES = 16
 MAX_ACK_RANGES = 64
@@ -75,10 +71,13 @@ MAX_REASON_BYTES = 512
 
 _PADDING, _PING, _ACK, _MESSAGE, _FRAGMENT, _ABANDON, _CREDIT, _CLOSE, _ACK_ECN = range(9)
 
+_ACKS = (_ACK, _ACK_ECN)
+
 PING = bytes([_PING])
 
 _ack_struct = Struct(">BIH")
 _range_struct = Struct(">QQ")
+_single_ack_struct = Struct(">BIHQQ")  # the ordinary one: nothing is missing
 _counts_struct = Struct(">QQQ")
 _message_struct = Struct(">BIQI")
 _fragment_struct = Struct(">BIQQQI")
@@ -162,8 +161,10 @@ class Close(NamedTuple):
 Frame: TypeAlias = Ping | Ack | Message | Fragment | Abandon | Credit | Close
 
 
-def encode_ack(ranges: Iterable[tuple[int, int]], delay_us: int, counts: EcnCounts | None = None) -> bytes:
+def encode_ack(ranges: Sequence[tuple[int, int]], delay_us: int, counts: EcnCounts | None = None) -> bytes:
     """An ACK frame from closed ranges, highest first, at most MAX_ACK_RANGES of them; with `counts`, ACK_ECN."""
+    if counts is None and len(ranges) == 1:
+        return _single_ack_struct.pack(_ACK, min(delay_us, 0xFFFFFFFF), 1, *ranges[0])
     packed = b"".join([_range_struct.pack(lowest, highest) for lowest, highest in ranges])
     code = _ACK if counts is None else _ACK_ECN
     start = _ack_struct.pack(code, min(delay_us, 0xFFFFFFFF), len(packed) // _range_struct.size)
@@ -219,6 +220,9 @@ def decode_frames(payload: Buffer) -> list[Frame]:
                 if at > end:
                     raise _cut_short(length, end - begin)
                 frames.append(Message(channel, sequence, view[begin:at]))
+            elif code in _ACKS:
+                ack, at = _decode_ack(code, view, at)
+                frames.append(ack)
             elif code == _FRAGMENT:
                 _, channel, sequence, total, offset, length = _fragment_struct.unpack_from(view, at)
                 at += FRAGMENT_OVERHEAD_BYTES
@@ -251,8 +255,6 @@ def _fragment(channel: int, sequence: int, total: int, offset: int, body: memory
 
 
 def _decode_control(code: int, view: memoryview, at: int) -> tuple[Frame, int]:
-    if code in (_ACK, _ACK_ECN):
-        return _decode_ack(code, view, at)
     if code == _PING:
         return Ping(), at + 1
     if code == _CREDIT:
@@ -269,6 +271,10 @@ def _decode_control(code: int, view: memoryview, at: int) -> tuple[Frame, int]:
 
 
 def _decode_ack(code: int, view: memoryview, at: int) -> tuple[Ack, int]:
+    if code == _ACK and len(view) - at >= _single_ack_struct.size:
+        _, delay_us, count, lowest, highest = _single_ack_struct.unpack_from(view, at)
+        if count == 1 and lowest <= highest:
+            return Ack(((lowest, highest),), delay_us), at + _single_ack_struct.size
     _, delay_us, count = _ack_struct.unpack_from(view, at)
     at += _ack_struct.size
     if not 1 <= count <= MAX_ACK_RANGES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -152,3 +152,44 @@ async def test_marks_are_sent_and_read(host: str, sends_runs: bool) -> None:
     sender.close()
     receiver.close()
     assert ear.marks == marks
+
+
+async def test_a_short_datagram_leaves_before_the_next_is_asked_for() -> None:
+    sender = await SystemHost().open_datagrams(Address("127.0.0.1", 0), Ear())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(PATIENCE_S)
+        destination = Address(*receiver.getsockname())
+        came: list[bytes] = []
+
+        def departing() -> Iterator[Departing]:
+            for body in (b"first", b"second"):
+                yield body, destination, Ecn.NOT_ECT
+                came.append(receiver.recv(100))
+
+        sender.send_many(departing())
+    sender.close()
+    assert came == [b"first", b"second"]
+
+
+async def test_each_datagram_is_told_with_its_own_source() -> None:
+    heard: list[tuple[bytes, Address]] = []
+
+    class Sources(Ear):
+        def datagram_received(self, datagram: Buffer, source: Address, mark: int = Ecn.NOT_ECT) -> None:
+            heard.append((bytes(datagram), source))
+
+    host, ear = SystemHost(), Sources()
+    receiver = await host.open_datagrams(Address("127.0.0.1", 0), ear)
+    senders = [await host.open_datagrams(Address("127.0.0.1", 0), Ear()) for _ in range(2)]
+    sent = []
+    for number, sender in enumerate((senders[0], senders[1], senders[1], senders[0])):
+        body = bytes([number])
+        sender.send(body, receiver.local_address)
+        sent.append((body, sender.local_address))
+    async with asyncio.timeout(PATIENCE_S):
+        while len(heard) < len(sent):
+            await asyncio.sleep(0.001)
+    for port in (receiver, *senders):
+        port.close()
+    assert heard == sent

@@ -23,7 +23,7 @@ def with_received(*numbers: int) -> Acknowledgements:
 
 def test_a_single_packet_may_wait_for_something_to_ride_on() -> None:
     acknowledgements = with_received(0)
-    assert acknowledgements.wanted
+    assert acknowledgements.waiting
     assert acknowledgements.deadline == 1.0 + MAX_ACK_DELAY_S
 
 
@@ -45,7 +45,7 @@ def test_a_packet_that_held_acknowledgements_only_asks_for_none_but_is_named() -
     acknowledgements = with_received(0)
     acknowledgements.take(1.0)
     acknowledgements.received(1, False, 1.0)
-    assert not acknowledgements.wanted
+    assert not acknowledgements.waiting
     assert acknowledgements.deadline is None
     acknowledgements.received(2, True, 1.0)
     assert taken(acknowledgements).ranges == ((0, 2),)
@@ -55,7 +55,7 @@ def test_once_taken_nothing_is_due() -> None:
     acknowledgements = with_received(0, 1)
     acknowledgements.take(1.0)
     assert acknowledgements.deadline is None
-    assert not acknowledgements.wanted
+    assert not acknowledgements.waiting
 
 
 def test_ranges_are_named_highest_first() -> None:

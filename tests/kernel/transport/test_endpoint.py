@@ -20,6 +20,7 @@ from guthi.transport.endpoint import (
     MessageArrived,
     PeerConnected,
     PeerDisconnected,
+    PeerMoved,
     PostRefused,
     StraySession,
 )
@@ -342,6 +343,7 @@ def test_a_peer_that_moves_is_followed() -> None:
     a.endpoint.send(b.id, [b"found"], world.now)
     world.run(1.0)
     assert (a.bodies, b.bodies) == ([b"moved"], [b"here", b"found"])
+    assert PeerMoved(b.id, elsewhere) in a.events
     assert a.course == b.course == ["PeerConnected"]
 
 

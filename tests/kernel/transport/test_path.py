@@ -10,6 +10,7 @@ from tests.kernel.stations import Station, World
 
 from guthi.api import Address
 from guthi.security.handshake import TransportKeys
+from guthi.transport.events import MessageReceived, SessionEvent, SessionMoved
 from guthi.transport.links import LinkState
 from guthi.transport.path import BUDGET
 from guthi.transport.session import Session
@@ -20,11 +21,16 @@ HOME, REBOUND, ABROAD, VICTIM = (
 TRIP_S = 0.02
 
 
+def not_a_message(event: SessionEvent) -> bool:
+    return not isinstance(event, MessageReceived)
+
+
 class Pair:
     """A session that serves, and its roaming client; datagrams arrive when they are handed over."""
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.told: list[SessionEvent] = []  # to the server's side, but for messages
         forth, back = bytes([1]) * 32, bytes([2]) * 32
         self.client = self._session(TransportKeys(forth, back, b""))
         self.server = self._session(TransportKeys(back, forth, b""))
@@ -41,7 +47,7 @@ class Pair:
         return datagram
 
     def hear(self, datagram: bytes, source: Address) -> None:
-        self.server.receive(datagram, self.now, source)
+        self.told += [event for event in self.server.receive(datagram, self.now, source) or () if not_a_message(event)]
 
     def answers(self) -> list[bytes]:
         return list(self.server.datagrams(self.now))
@@ -129,6 +135,26 @@ def test_who_moves_twice_goes_back_to_where_it_was_proven() -> None:
     pair.hear(pair.said(), ABROAD)
     pair.hear(pair.said(), VICTIM)
     assert pair.server._path.former is not None and pair.server._path.former.address == HOME
+
+
+def test_a_move_is_told_once_it_is_proven() -> None:
+    pair = Pair()
+    pair.exchange(HOME, 0.2)
+    pair.hear(pair.said(), ABROAD)
+    pair.hear(pair.said(), VICTIM)
+    assert pair.told == []
+    pair.hear(pair.said(), ABROAD)
+    pair.exchange(ABROAD, 0.5)
+    assert pair.told == [SessionMoved(ABROAD)]
+
+
+def test_a_false_move_is_not_told() -> None:
+    pair = Pair()
+    pair.hear(pair.said(), VICTIM)
+    pair.answers()
+    pair.hear(pair.said(), HOME)
+    pair.exchange(HOME, 1.0)
+    assert pair.told == []
 
 
 # ---- behind a NAT that forgets

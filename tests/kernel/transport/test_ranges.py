@@ -55,6 +55,15 @@ def test_covers_means_every_number(changes: list[tuple[str, tuple[int, int]]], p
     assert ranges.covers(start, stop) == (set(range(start, stop)) <= model)
 
 
+@given(steps, st.integers(0, SPAN + 1))
+def test_extend_adds_the_next_number_and_no_other(changes: list[tuple[str, tuple[int, int]]], number: int) -> None:
+    ranges, model = built(changes)
+    is_next = number == max(model, default=-1) + 1
+    assert ranges.extend(number) is is_next
+    assert (number in ranges) == (is_next or number in model)
+    assert ranges.size() == len(model) + is_next
+
+
 @given(steps)
 def test_pop_first_takes_the_lowest_range(changes: list[tuple[str, tuple[int, int]]]) -> None:
     ranges, _ = built(changes)

@@ -105,12 +105,12 @@ class Rotating:
         """
         known = {each.id for each in self._everybody()}
         before = await self.survey(members, timeout_s)
+        if not force:
+            _check(change, [holding for holding in before if holding.member.id != self._me])
         if change.action is Action.REMOVE and not any(change.subject in each.key_ids for each in before):
             raise UsageError(f"nobody that is reached holds {change.subject.hex()}: it is gone, or another was meant")
         reached = [holding for holding in before if holding.key_ids]
         others = [holding for holding in reached if holding.member.id != self._me]
-        if not force:
-            _check(change, [holding for holding in before if holding.member.id != self._me])
         problems = {each.member.id: each.problem for each in before if not each.key_ids}  # nobody tells them
         problems |= await self._tell_all(others, change, timeout_s)
         late = [each for each in self._everybody() if each.id not in known and each.state is not MemberState.LEFT]

@@ -17,9 +17,10 @@ def session_settings(config: Config) -> SessionSettings:
 
 
 def gossip_settings(config: Config) -> GossipSettings:
-    """For the membership."""
+    """For the membership. What a sync brings must be a message, and half of one leaves room for ids."""
     gossip = config.gossip
     return GossipSettings(
+        sync_budget_bytes=min(GossipSettings().sync_budget_bytes, config.transport.max_message // 2),
         interval_s=gossip.interval,
         fanout=gossip.fanout,
         sync_interval_s=gossip.sync_interval,

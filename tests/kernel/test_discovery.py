@@ -185,6 +185,28 @@ def multicast_works() -> bool:
             return False
 
 
+@pytest.mark.parametrize("name", ["x._guthi._tcp.local.", "nonsense.", "\x01._guthi._udp.local.", f"{'a' * 300}."])
+async def test_a_name_that_cannot_be_is_nobodys(name: str) -> None:
+    service = pytest.importorskip("guthi.host.discovery_mdns")
+    found: list[Announcement] = []
+    beacon = service.MulticastBeacon(None, heard(YOU), found.append)
+    await beacon._look_up(None, service.SERVICE, name)
+    assert found == []
+
+
+async def test_who_announces_our_name_first_does_not_keep_us_from_announcing_it() -> None:
+    service = pytest.importorskip("guthi.host.discovery_mdns")
+    if not multicast_works():
+        pytest.skip("no multicast on this machine")
+    said = Announcement("me", (Address("127.0.0.1", 6969),), (cluster_tag(KEY),))
+    first = await service.MulticastBeacon.open(said, lambda _: None)
+    try:
+        second = await service.MulticastBeacon.open(said, lambda _: None)
+        await second.close()
+    finally:
+        await first.close()
+
+
 async def test_two_real_nodes_find_one_another_by_multicast_on_this_machine() -> None:
     pytest.importorskip("zeroconf")
     if not multicast_works():

@@ -165,6 +165,30 @@ def test_true_datagrams_out_of_place_are_dropped(how: str) -> None:
     World(1).run(scenario)
 
 
+def test_what_was_recorded_and_is_sent_again_from_elsewhere_does_not_lead_anybody_there() -> None:
+    """Each datagram to each node, also those meant for others: they are sealed, and new to it."""
+
+    async def scenario(world: World) -> None:
+        traffic = Traffic(world, 100_000)
+        alice, bob, carol = await conversation(world)
+        await world.sleep(60.0)  # until all have compared
+        recorded = list(traffic.recorded)
+        traffic.recorded.clear()
+        for node in (alice, bob, carol):
+            bad = [each.datagram for each in recorded if node.address not in (each.source, each.to)]
+            await attack(world, node.name, iter(bad), len(bad), STRANGER)
+        answers = sum(each.to == STRANGER for each in traffic.recorded)
+        for node in (alice, bob, carol):
+            membership = node.network.membership
+            assert [membership.address_of(each) for each in node.members] == [
+                each.addresses[0] for each in node.members
+            ]
+        await talk(world)
+        assert sum(each.to == STRANGER for each in traffic.recorded) == answers  # each once, and no more follows
+
+    World(1).run(scenario)
+
+
 def swapped(datagrams: list[bytes]) -> Iterator[bytes]:
     """Session datagrams with the index of another session of the same node."""
     sessions = [datagram for datagram in datagrams if datagram[0] == 2]

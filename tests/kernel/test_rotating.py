@@ -149,6 +149,21 @@ async def test_a_node_that_was_down_for_two_steps_is_understood_and_brought_up(w
 
 
 @simulated
+async def test_a_key_that_only_those_not_reached_still_hold_is_not_called_gone(world: World) -> None:
+    await start_all(world)
+    alice = world.nodes["alice"].node
+    await carry_out(alice, Change(Action.ADD, NEW.secret))
+    await carry_out(alice, Change(Action.USE, NEW.key_id))
+    removal = Change(Action.REMOVE, old_key(world).key_id)
+    world.nodes["erin"].crash()
+    await carry_out(alice, removal, force=True)
+    with pytest.raises(UsageError, match="those not reached: erin; wait for them"):
+        await carry_out(alice, removal)
+    with pytest.raises(UsageError, match="nobody that is reached holds"):
+        await carry_out(alice, removal, force=True)
+
+
+@simulated
 async def test_who_comes_back_too_late_to_be_told_is_reported(world: World) -> None:
     await start_all(world)
     alice = world.nodes["alice"].node

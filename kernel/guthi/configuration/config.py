@@ -2,7 +2,7 @@
 
 Three layers, the later one wins: the file, the environment, explicit keywords. The environment has
 `GUTHI_<TABLE>_<KEY>` for [node], [transport], [gossip] and [broadcast] (lists with commas), `GUTHI_CLUSTER_KEY` in
-place of [security], and `GUTHI_PLUGINS`, which limits the enabled plugins to those it names.
+place of [security], and `GUTHI_PLUGINS`, which limits the enabled plugins to those it lists.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from guthi.configuration.tables import (
 )
 from guthi.errors import ConfigError
 from guthi.messages.flow import INITIAL_WINDOW_BYTES
+from guthi.plugins import limited
 from guthi.security.keyfile import read_keys
 from guthi.security.keyring import OPEN_KEY, ClusterKey, Keyring
 
@@ -137,10 +138,8 @@ class TransportConfig:
         require(self.idle > self.timeout, "idle must be more than timeout")
         # 1200: what every IPv6 path carries, headers included (RFC 9000, 14). 65507: the most on IPv4.
         require(1200 <= self.max_datagram <= 65507, "max_datagram must be from 1200 to 65507 bytes")
-        require(
-            self.max_message > 0 and self.receive_buffer > 0,
-            "max_message and receive_buffer must be more than 0",
-        )
+        require(self.max_message >= 64 * 1024, "max_message must be at least 64 KiB")  # members talk by it too
+        require(self.receive_buffer > 0, "receive_buffer must be more than 0")
         # The system takes it as a C int.
         require(self.receive_buffer < 1 << 31, "receive_buffer must be less than 2 GiB")
 
@@ -371,6 +370,4 @@ def _refuse_idle_tables(plugins: Mapping[str, Any], enabled: Iterable[str]) -> N
 def _limited(config: Config, wanted: str | None) -> Config:
     if wanted is None:
         return config
-    names = {name.strip() for name in wanted.split(",")}
-    kept = tuple(name for name in config.node.plugins if name in names)
-    return replace(config, node=replace(config.node, plugins=kept))
+    return replace(config, node=replace(config.node, plugins=limited(config.node.plugins, wanted)))

@@ -65,6 +65,8 @@ class Ledger:
         match self._own.answer(record, now):
             case Answer.REFUTE:
                 self._publish()
+                if record.state is MemberState.ALIVE:
+                    self.comparing.begin(now)  # a twin has all the gossip: how it goes on is told by others' tables
             case Answer.FOLLOW:
                 self.roster.put_me(self.me)
             case Answer.ALARM:
@@ -90,10 +92,21 @@ class Ledger:
         """Where a member is best reached: whence it last spoke to us, else the first of its own addresses."""
         return self._routes.get(member.id, member.addresses[0])
 
-    def sighted(self, id: NodeId, source: Address) -> None:
-        """A member spoke to this node from that address."""
+    def sighted(self, record: Member, source: Address) -> None:
+        """A member showed this record of itself from that address, if nobody has recorded it and sent it again.
+
+        So a member that was heard at an address of its own is not looked for at one that it does not name.
+        """
+        known = self.get(record.id)
+        if known is None:
+            return
+        if source in record.addresses or self._routes.get(record.id) not in known.addresses:
+            self._routes[record.id] = source
+
+    def proven(self, id: NodeId, address: Address) -> None:
+        """A session has shown that a member is at that address."""
         if id in self.roster.members:
-            self._routes[id] = source
+            self._routes[id] = address
 
     def better_known(self, record: Member) -> list[Member]:
         """What is known of a member that has just shown this record of itself, if that is something else.

@@ -173,7 +173,7 @@ class Membership:
 
     def moved(self, id: NodeId, address: Address) -> None:
         """Its session has proven that this member is reached there, whatever its record says: it sits behind a NAT."""
-        self._ledger.sighted(id, address)
+        self._ledger.proven(id, address)
 
     def accuse(
         self,
@@ -322,7 +322,7 @@ class Membership:
     def _sighted(self, record: Member, more: Sequence[Member], source: Address, now: float) -> list[Effect]:
         effects = self._ledger.hear(more, now)
         effects += self._ledger.take(record, now, met=True)
-        self._ledger.sighted(record.id, source)
+        self._ledger.sighted(record, source)
         return effects
 
     def _remind(self, record: Member, address: Address) -> list[Effect]:

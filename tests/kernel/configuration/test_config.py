@@ -320,6 +320,7 @@ def test_a_plugin_reads_its_own_table(tmp_path: Path) -> None:
         ('[transport]\nkeepalive = "10s"', "[transport]: keepalive must be more than 0 and less than timeout"),
         ("[transport]\nbusy_poll_us = 5000", "[transport]: busy_poll_us must be from 0 (off) to 1000 microseconds"),
         ("[transport]\nmax_datagram = 100", "[transport]: max_datagram must be from 1200 to 65507 bytes"),
+        ("[transport]\nmax_message = 1000", "[transport]: max_message must be at least 64 KiB"),
         ("[gossip]\nfanout = 0", "[gossip]: fanout must be at least 1"),
         ('[security]\ncluster_key = "a"\ncluster_key_file = "b"', "[security]: the cluster key has several"),
         ("[node]\nname", " is not TOML: "),

@@ -154,6 +154,24 @@ def test_a_member_is_sent_to_where_it_spoke_from_until_it_moves() -> None:
     assert address == address_of(77)
 
 
+def test_where_a_member_speaks_from_its_own_address_its_words_from_elsewhere_do_not_lead_away() -> None:
+    """Somebody may have recorded them, and sent them again."""
+    me, elsewhere = machine(1), Address("192.0.2.7", 4000)
+    me.receive(Welcome(member(2)), address_of(2), 0.0)
+    for message in (Hello(member(2)), Welcome(member(2)), Comparison(member(2), 0)):
+        me.receive(message, elsewhere, 1.0)
+    assert me.address_of(member(2)) == address_of(2)
+    me.moved(member(2).id, elsewhere)  # a session proves it
+    assert me.address_of(member(2)) == elsewhere
+
+
+def test_who_started_again_elsewhere_is_found_there_before_it_has_taken_a_new_incarnation() -> None:
+    me = machine(1)
+    me.receive(Welcome(member(2, incarnation=5)), address_of(2), 0.0)
+    me.receive(Hello(replace(member(2), addresses=(address_of(77),))), address_of(77), 1.0)
+    assert me.address_of(member(2, incarnation=5)) == address_of(77)
+
+
 def test_the_first_answer_joins_and_asks_for_a_sync() -> None:
     me = machine(1)
     me.join([address_of(2), address_of(3)], 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from random import Random
 from typing import ClassVar
 
@@ -13,6 +14,8 @@ from tests.kernel.nodes import Line, a_node, until
 
 import guthi
 from guthi import Address, MemberState, Plugin, addressing
+from guthi.membership.records import encode_records
+from guthi.security.identity import node_id_of
 from guthi.security.keyring import ClusterKey
 from guthi.testing import World, simulated
 
@@ -110,6 +113,18 @@ async def test_a_copied_identity_is_noticed_on_both_machines_and_ends_no_peace(w
     await world.sleep(300.0)
     assert max(node.node.me.incarnation for node in (bob, twin)) == raised
     assert alice.node.member(bob.node.id).state is MemberState.ALIVE
+
+
+@simulated
+async def test_a_copied_identity_is_noticed_in_a_network_that_has_long_been_at_rest(world: World) -> None:
+    world.expect("is in use at")
+    for number in range(10):
+        bob = await world.start(f"n{number}", join=["n0"] if number else [])
+    await world.sleep(300.0)
+    twin = world.add("twin", join=["n0"])
+    shutil.copytree(bob.machine.disk, twin.machine.disk)
+    await twin.start()
+    await world.until(lambda: len(lines(world, "in use")) == 2, within=90.0)
 
 
 async def test_a_name_that_two_have_is_told_on_all_sides_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -267,3 +282,17 @@ async def test_who_has_been_forgotten_is_found_by_the_addresses_to_join(world: W
     assert [len(each.node.network.membership.members) for each in world.running()] == [2, 2, 2, 2]
     world.network.heal()
     await world.until(world.is_whole, within=45.0)
+
+
+@simulated
+async def test_a_table_longer_than_a_message_reaches_newcomers_in_parts(world: World) -> None:
+    short = {"max_message": 64 * 1024}
+    alice = (await world.start("alice", transport=short)).node
+    plugins = tuple((f"plugin-{number:02}", "1.0") for number in range(30))
+    for number in range(200):
+        key = number.to_bytes(32, "big")
+        far = replace(alice.me, id=node_id_of(key), public_key=key, name=f"far{number}", plugins=plugins)
+        alice.network.perform(alice.network.membership.met(far, world.now))
+    assert len(encode_records(alice.network.membership.snapshot())) > 64 * 1024
+    bob = (await world.start("bob", join=["alice"], transport=short)).node
+    await world.until(lambda: len(bob.members) == 201, within=20.0)

@@ -2,6 +2,7 @@
 
 from guthi.testing.faults import Fault, Schedule
 from guthi.testing.journal import Unhandled
+from guthi.testing.linearizability import UNKNOWN, History, Operation, Register, Violation, linearizable
 from guthi.testing.links import Bursts, Jitter, Link
 from guthi.testing.loop import Stalled, VirtualLoop
 from guthi.testing.machine import SimulatedMachine
@@ -12,12 +13,16 @@ from guthi.testing.trace import Trace
 from guthi.testing.world import World, simulated
 
 __all__ = [
+    "UNKNOWN",
     "Bursts",
     "Fault",
+    "History",
     "Jitter",
     "Link",
+    "Operation",
     "Power",
     "PowerLost",
+    "Register",
     "Schedule",
     "SimulatedMachine",
     "SimulatedNetwork",
@@ -25,7 +30,9 @@ __all__ = [
     "Stalled",
     "Trace",
     "Unhandled",
+    "Violation",
     "VirtualLoop",
     "World",
+    "linearizable",
     "simulated",
 ]

@@ -1,6 +1,6 @@
 """How long reads and writes of distributed variables take, beside a request and its answer at the same moment.
 
-`make figures ONLY=dvar` prints the figures of docs/dvar.md; three nodes of one process, real sockets on loopback.
+`make figures ONLY=dvar` prints the figures of docs/dvar.md; nodes of one process, real sockets on loopback.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from functools import partial
 from statistics import median
 
 import guthi
-from guthi_dvar import DVAR
+from guthi_dvar import DVAR, Dvar
 
 ROUNDS = 500
 READS = 20_000
 
 
 def settings(name: str, *join: str) -> guthi.Config:
-    node = {"name": name, "plugins": ["dvar"], "join": list(join)}
+    node = {"name": name, "plugins": ["mutex", "dvar"], "join": list(join)}
     return guthi.Config.from_mapping({"node": node}, environment={})
 
 
@@ -78,11 +78,70 @@ async def measured() -> dict[str, float]:
         return {name: median(each) for name, each in taken.items()}
 
 
+async def measured_coherent() -> dict[str, float]:
+    """The same of coherent variables: four nodes, so that a write has three others that hold the value."""
+    async with AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(guthi.Node(settings("alice")))]
+        for name in ("bob", "carol", "dave"):
+            nodes.append(await stack.enter_async_context(guthi.Node(settings(name, str(nodes[0].address)))))
+        services = {node.name: node.require(DVAR) for node in nodes}
+        alice, others = services["alice"], [services[name] for name in ("bob", "carol", "dave")]
+        ear = Ear()
+        for node in nodes[1:]:
+            node.handle("echo", lambda incoming: incoming.value)
+        owned = await owned_by(alice, {"alice", "carol"})
+        nodes[1].hooks.register(ear, "ear")
+
+        async def write_seen(name: str) -> float:
+            ear.heard.clear()
+            began = time.perf_counter()
+            writing = asyncio.ensure_future(alice.set(name, int(began * 1e6)))
+            await ear.heard.wait()
+            seen_s = time.perf_counter() - began
+            await writing
+            return seen_s
+
+        taken: dict[str, list[float]] = {}
+        for _ in range(ROUNDS):
+            taken.setdefault("request", []).append(await seconds(lambda: nodes[0].request("bob", "echo", 1)))
+            taken.setdefault("three requests at once", []).append(
+                await seconds(
+                    lambda: asyncio.gather(*(nodes[0].request(n, "echo", 1) for n in ("bob", "carol", "dave")))
+                )
+            )
+            for owner in ("alice", "carol"):
+                name = owned[owner]
+                await services["bob"].get(name)
+                taken.setdefault(f"seen, owner {owner}", []).append(await write_seen(name))
+                await asyncio.gather(*(each.get(name) for each in others))
+                taken.setdefault(f"set, owner {owner}", []).append(await seconds(partial(alice.set, name, 1)))
+                taken.setdefault(f"fetch, owner {owner}", []).append(await seconds(partial(services["dave"].get, name)))
+        await services["bob"].get(owned["carol"])
+        began = time.perf_counter()
+        for _ in range(READS):
+            await services["bob"].get(owned["carol"])
+        taken["valid read"] = [(time.perf_counter() - began) / READS]
+        return {name: median(each) for name, each in taken.items()}
+
+
+async def owned_by(alice: Dvar, wanted: set[str]) -> dict[str, str]:
+    """Variables without replicas, each owned by one of these nodes."""
+    found: dict[str, str] = {}
+    for number in range(100):
+        if wanted <= set(found):
+            break
+        name = f"v{number}"
+        await alice.create(name, 0, coherence="coherent", replicas=0)
+        found.setdefault((await alice.info(name)).places[0], name)
+    return found
+
+
 def main() -> None:
     """Print the rows."""
-    medians = asyncio.run(measured())
-    for name, taken_s in medians.items():
-        print(f"| {name} | {taken_s * 1e6:.2f} µs | {taken_s / medians['request']:.2f} |")
+    for title, measure in (("eventual", measured), ("coherent", measured_coherent)):
+        medians = asyncio.run(measure())
+        for name, taken_s in medians.items():
+            print(f"| {title}: {name} | {taken_s * 1e6:.2f} µs | {taken_s / medians['request']:.2f} |")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ __all__ = [
     "SourceUnreachable",
     "TableFull",
     "TypeMismatch",
+    "Unavailable",
     "UnknownVariable",
     "ValueUnavailable",
     "VariableExists",
@@ -33,6 +34,13 @@ class ConstantWritten(UsageError):
 
 class ValueUnavailable(GuthiError):
     """No node that can be reached has the newest version that is known here."""
+
+
+class Unavailable(GuthiError):
+    """A coherent variable cannot be read or written here now: this node does not reach a majority.
+
+    What was to be written may have been, or be yet, where the message says so.
+    """
 
 
 class SourceUnreachable(GuthiError):

@@ -15,13 +15,11 @@ of a chunk only, and it compares before it writes. A client writes through a pee
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from guthi import DeadlineExceeded, Incoming, MalformedMessage, NodeId, PeerLost, UnknownTopic
+from guthi import DeadlineExceeded, Incoming, MalformedMessage, NodeId, PeerLost, UnknownTopic, UsageError
 from guthi_dvar.bodies import Write, value_of
 from guthi_dvar.coherence import AtVersion, Equal, Expected
 from guthi_dvar.errors import SourceUnreachable, UnknownVariable, VariableExists
@@ -30,10 +28,15 @@ from guthi_dvar.holding import Holding
 from guthi_dvar.patches import Patch
 from guthi_dvar.peers import Peers
 from guthi_dvar.publishing import Publisher
+from guthi_dvar.readings import VariableInfo, info_of
 from guthi_dvar.records import Declaration, Record, is_name
+from guthi_dvar.same import is_same
 from guthi_dvar.stamps import Stamp
 from guthi_dvar.syncing import Syncer
 from guthi_dvar.table import Copy
+from guthi_dvar.upkeep import Upkeep
+from guthi_dvar.watching import Change, Lagged, watched
+from guthi_mutex import Fence
 
 if TYPE_CHECKING:
     from guthi import Node
@@ -50,10 +53,17 @@ class Eventual:
     """The strategy at work on one node."""
 
     def __init__(
-        self, node: Node, holding: Holding, peers: Peers, fetcher: Fetcher, publisher: Publisher, syncer: Syncer
+        self,
+        node: Node,
+        holding: Holding,
+        peers: Peers,
+        fetcher: Fetcher,
+        publisher: Publisher,
+        syncer: Syncer,
+        upkeep: Upkeep,
     ) -> None:
         self._node, self._holding, self._peers = node, holding, peers
-        self._fetcher, self._publisher, self._syncer = fetcher, publisher, syncer
+        self._fetcher, self._publisher, self._syncer, self._upkeep = fetcher, publisher, syncer, upkeep
         self._rng = Random(node.host.entropy(16))
         if peers.is_keeper:
             node.handle(CREATE, self._asked_to_create)
@@ -120,8 +130,9 @@ class Eventual:
 
     # ---- writing
 
-    async def write(self, writes: Sequence[Write]) -> None:
+    async def write(self, writes: Sequence[Write], fence: Fence | None = None) -> None:
         """Make the next version of each value: at its source where a part of it changes, else here."""
+        _refuse(fence)
         forwarded: dict[NodeId, list[Write]] = {}
         here: list[Write] = []
         for each in writes:
@@ -168,8 +179,9 @@ class Eventual:
 
     # ---- comparing
 
-    async def compare_and_set(self, name: str, expected: Expected, value: Any) -> bool:
+    async def compare_and_set(self, name: str, expected: Expected, value: Any, fence: Fence | None = None) -> bool:
         """Let the source compare and write."""
+        _refuse(fence)
         for _ in range(MOST_MOVES):
             source = self._holding.variable(name).newest(0).node
             if source == self._node.id:
@@ -210,6 +222,19 @@ class Eventual:
             self._holding.write(name, 0, value)
             await self._publisher.publish([(name, 0)])
         return is_as_expected
+
+    # ---- watching and looking
+
+    def watched(self, name: str, queue: int) -> AsyncIterator[Change | Lagged]:
+        """The current value and each change; see `watching`."""
+        return watched(self._holding, self._upkeep, name, queue)
+
+    async def info(self, name: str) -> VariableInfo:
+        """What a variable is, as this node knows it."""
+        variable = self._holding.variable(name)
+        newest = max((each.newest for each in variable.cells.values()), default=variable.newest(0))
+        is_valid = all(each.is_valid for each in variable.cells.values())
+        return info_of(variable, self._peers, newest, self._peers.places(variable, 0), is_valid)
 
     # ---- what others ask for
 
@@ -280,19 +305,13 @@ class Eventual:
         return [outcome, self._holding.variable(name).record(self._holding.now).to_wire()]
 
 
+def _refuse(fence: Fence | None) -> None:
+    if fence is not None:
+        raise UsageError('fences are checked by the owner of a variable; create it with coherence="coherent"')
+
+
 def _item(declaration: Declaration, item: list[Any]) -> tuple[int, Any]:
     match item:
         case [int(index), value] if type(index) is int:
             return index, value_of(declaration, index, value)
     raise MalformedMessage("a value is told with its number")
-
-
-def is_same(first: Any, second: Any) -> bool:
-    """Whether two values are equal, arrays in them too."""
-    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
-        return np.array_equal(first, second)
-    if isinstance(first, list | tuple) and type(first) is type(second):
-        return len(first) == len(second) and all(map(is_same, first, second))
-    if isinstance(first, dict) and isinstance(second, dict):
-        return first.keys() == second.keys() and all(is_same(value, second[key]) for key, value in first.items())
-    return bool(first == second)

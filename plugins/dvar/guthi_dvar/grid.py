@@ -77,6 +77,11 @@ class Grid:
             for at, step, size in zip(coordinates, self.chunk, self.shape, strict=True)
         )
 
+    def index(self, box: Box) -> int:
+        """The number of the chunk that is there."""
+        coordinates = [side.start // step for side, step in zip(box, self.chunk, strict=True)]
+        return int(np.ravel_multi_index(coordinates, self.counts))
+
     def chunk_shape(self, index: int) -> tuple[int, ...]:
         """The shape of a chunk."""
         return tuple(side.stop - side.start for side in self.box(index))

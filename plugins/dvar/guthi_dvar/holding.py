@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from guthi.calmlog import CalmLog
+from guthi_dvar.coherent.shelf import Shelf
 from guthi_dvar.errors import TableFull, UnknownVariable
 from guthi_dvar.patches import Patch, Step
 from guthi_dvar.peers import Peers
@@ -28,6 +29,7 @@ class Holding:
         self._node, self._peers, self._log, self.room = node, peers, log, room
         self._loop = asyncio.get_running_loop()
         self.table = Table(node.id, node.host.entropy(LIFE_BYTES), limits)
+        self.shelf = Shelf(self.table)
         self.listeners: list[Callable[[Event], None]] = [self._notify]
 
     @property
@@ -42,32 +44,37 @@ class Holding:
             raise UnknownVariable(f"there is no variable {name!r}")
         return variable
 
-    def declare(self, name: str, declaration: Declaration) -> None:
-        """Create a variable; raises TableFull."""
-        self._tell(self.table.declare(name, declaration))
+    def declare(self, name: str, declaration: Declaration, least: int = 0) -> Record:
+        """Create a variable, with a birth of at least that number, and return its record; raises TableFull."""
+        self.tell(self.table.declare(name, declaration, least))
+        return self.variable(name).record(self.now)
 
-    def delete(self, name: str) -> None:
-        """Delete a variable; raises UnknownVariable."""
-        self._tell(self.table.delete(name, self.now))
+    def delete(self, name: str, least: int = 0) -> Record:
+        """Delete a variable, and return what others are told of that; raises UnknownVariable."""
+        self.tell(self.table.delete(name, self.now, least))
+        deleted = self.table.known(name)
+        assert deleted is not None
+        return deleted.record(self.now)
 
     def write(self, name: str, index: int, value: Any, patch: Patch | None = None) -> Stamp:
         """Make the next version here; raises UnknownVariable, TableFull."""
-        self._tell(self.table.write(name, index, value, self.now, patch))
+        self.tell(self.table.write(name, index, value, self.now, patch))
         return self.variable(name).newest(index)
 
     def arrived(self, variable: Variable, index: int, stamp: Stamp, value: Any, step: Step | None = None) -> None:
         """A value came from another node. Raises TableFull."""
-        self._tell(self.table.arrived(variable, index, stamp, value, self.now, step))
+        self.tell(self.table.arrived(variable, index, stamp, value, self.now, step))
 
     def merge(self, records: Iterable[Record]) -> None:
         """Take in what another node tells; where there is no room for it, that is logged."""
         for record in records:
             try:
-                self._tell(self.table.merge(record, self.now))
+                self.tell(self.table.merge(record, self.now))
             except TableFull as error:
                 self._log.warning("news of the variable %r are dropped: %s", record.name, error)
 
-    def _tell(self, events: Iterable[Event]) -> None:
+    def tell(self, events: Iterable[Event]) -> None:
+        """The table has changed: let all on this node know that want to."""
         for event in events:
             if isinstance(event, Arrived):
                 self.room.taken((event.name, event.index), event.value)
@@ -80,12 +87,17 @@ class Holding:
     def _make_room(self) -> None:
         for name, index in self.room.to_drop(self.is_needed):
             variable = self.table.get(name)
-            if variable is not None:
+            if variable is not None and variable.is_told:
                 self.table.drop(variable, index)
+            elif variable is not None:
+                self.shelf.drop(name, index)
 
     def is_needed(self, key: tuple[str, int]) -> bool:
         """Whether a copy belongs here, and is not only kept because somebody has read it here."""
         variable = self.table.get(key[0])
+        if variable is not None and not variable.is_told:
+            item = self.shelf.get(key[0])
+            return item is not None and item.is_keeper
         return variable is not None and self._node.id in self._peers.places(variable, key[1])
 
     def _notify(self, event: Event) -> None:

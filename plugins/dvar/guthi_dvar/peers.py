@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, TypeAlias
 
 from guthi import Member, MemberState, NodeId, Role
 from guthi_dvar.places import places, ranked
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     from guthi import Node
 
 __all__ = ["Peers", "has_dvar"]
+
+PLACES, OTHERS = 0, 1
+MOST_ORDERS = 65_536
+
+Key: TypeAlias = tuple[int, str, int]
 
 
 def has_dvar(member: Member) -> bool:
@@ -24,6 +30,7 @@ class Peers:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._orders: dict[Key, tuple[Collection[NodeId], list[NodeId]]] = {}
         self.is_keeper = node.me.role is Role.PEER
 
     @property
@@ -42,7 +49,8 @@ class Peers:
         suspects = self._suspects
         sound = [each for each in self.others if each not in suspects]
         present = [*sound, self._node.id] if self.is_keeper else sound
-        return places(variable.name, index, variable.newest(index).node, replicas, present)
+        order = self._order((PLACES, variable.name, index), present)
+        return places(order, variable.newest(index).node, replicas)
 
     def to_ask(self, variable: Variable, index: int) -> list[NodeId]:
         """Who may have the newest version: its source first, then the others by their rank, sound ones first."""
@@ -54,7 +62,17 @@ class Peers:
     def ranked(self, name: str, index: int = 0) -> list[NodeId]:
         """The others by their rank; those that are suspected come last."""
         suspects = self._suspects
-        return sorted(ranked(name, index, self.others), key=lambda each: each in suspects)
+        order = self._order((OTHERS, name, index), self.others)
+        return sorted(order, key=lambda each: each in suspects)
+
+    def _order(self, key: Key, nodes: Collection[NodeId]) -> list[NodeId]:
+        """These nodes by their rank, which is remembered while they are the same: hashing takes long."""
+        known = self._orders.get(key)
+        if known is None or known[0] != nodes:
+            if len(self._orders) >= MOST_ORDERS:
+                self._orders.clear()
+            known = self._orders[key] = (nodes, ranked(key[1], key[2], nodes))
+        return known[1]
 
     @property
     def _suspects(self) -> set[NodeId]:

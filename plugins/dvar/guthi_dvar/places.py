@@ -7,7 +7,7 @@ members think of the same places, and a member that comes or goes moves only the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 from guthi import NodeId
@@ -21,8 +21,7 @@ def ranked(name: str, index: int, nodes: Iterable[NodeId]) -> list[NodeId]:
     return sorted(nodes, key=lambda node: (blake2b(node, key=key, digest_size=8).digest(), node))
 
 
-def places(name: str, index: int, source: NodeId, replicas: int, present: Iterable[NodeId]) -> list[NodeId]:
-    """Who keeps a copy, the source first if it is present."""
-    nodes = set(present)
-    others = ranked(name, index, nodes - {source})
-    return [source, *others[:replicas]] if source in nodes else others[: replicas + 1]
+def places(order: Sequence[NodeId], source: NodeId, replicas: int) -> list[NodeId]:
+    """Who keeps a copy, of those who are present, in the order of their rank; the source first if it is one of them."""
+    others = [each for each in order if each != source]
+    return [source, *others[:replicas]] if len(others) < len(order) else others[: replicas + 1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 import guthi
 from guthi.calmlog import CalmLog
 from guthi_dvar import errors
+from guthi_dvar.coherence import Strategy
+from guthi_dvar.coherent.distant import Distant
+from guthi_dvar.coherent.member import member
+from guthi_dvar.coherent.strategy import Coherent
 from guthi_dvar.eventual import Eventual
 from guthi_dvar.fetching import Fetcher
 from guthi_dvar.finding import Finder
@@ -25,6 +29,7 @@ from guthi_dvar.service import DVAR, Dvar
 from guthi_dvar.syncing import Syncer
 from guthi_dvar.table import Limits
 from guthi_dvar.upkeep import Upkeep
+from guthi_mutex import VIEWS
 
 if TYPE_CHECKING:
     import click
@@ -64,6 +69,9 @@ class DvarPlugin(guthi.Plugin):
         self.holding: Holding | None = None
         self._syncer: Syncer | None = None
         self._upkeep: Upkeep | None = None
+        self._strategies: dict[Coherence, Strategy] = {}
+        self._service: Dvar | None = None
+        self._make_member: Callable[[], Coherent] | None = None
 
     async def run(self, stack: AsyncExitStack) -> None:
         """Provide the service."""
@@ -78,10 +86,13 @@ class DvarPlugin(guthi.Plugin):
         )
         fetcher, publisher = Fetcher(node, holding, peers), Publisher(node, holding, peers)
         syncer = self._syncer = Syncer(node, holding, peers, config.sync_interval, rng)
-        upkeep = self._upkeep = Upkeep(node, holding, fetcher, config.sync_interval, rng)
-        eventual = Eventual(node, holding, peers, fetcher, publisher, syncer)
-        strategies = {Coherence.EVENTUAL: eventual}
-        node.provide(DVAR, Dvar(node, holding, peers, Finder(holding, syncer), upkeep, strategies))
+        strategies = self._strategies
+        upkeep = self._upkeep = Upkeep(node, holding, strategies, config.sync_interval, rng)
+        strategies[Coherence.EVENTUAL] = Eventual(node, holding, peers, fetcher, publisher, syncer, upkeep)
+        strategies[Coherence.COHERENT] = Distant(node, holding, holding.shelf, peers)
+        self._make_member = lambda: member(node, holding, upkeep, publisher, peers)
+        service = self._service = Dvar(node, holding, Finder(holding, syncer), strategies)
+        node.provide(DVAR, service)
 
     @classmethod
     def commands(cls) -> Sequence[click.Command]:
@@ -92,7 +103,11 @@ class DvarPlugin(guthi.Plugin):
 
     @guthi.hookimpl
     def node_started(self) -> None:
-        """From now on there are others to compare with."""
+        """From now on there are others to compare with, and to be in a view with."""
+        is_member = VIEWS in self.node.services and self.node.me.role is guthi.Role.PEER
+        if is_member and self._make_member is not None and self._service is not None:
+            self._strategies[Coherence.COHERENT] = self._make_member()
+            self._service.lease = self.node.require(VIEWS)
         if self._syncer is not None and self._upkeep is not None:
             self.node.start(self._syncer.run(), "dvar sync")
             self.node.start(self._upkeep.run(), "dvar upkeep")

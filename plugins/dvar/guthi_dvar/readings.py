@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from guthi import NodeId
+from guthi import MalformedMessage, NodeId
 from guthi_dvar.errors import UnknownVariable
 from guthi_dvar.peers import Peers
+from guthi_dvar.stamps import Stamp
 from guthi_dvar.table import Variable
 
 __all__ = ["Reading", "VariableInfo", "info_of"]
@@ -47,14 +49,34 @@ class VariableInfo:
     places: tuple[str, ...]
     is_valid: bool
 
+    def to_wire(self) -> list[Any]:
+        """The positional list that `from_wire` reads."""
+        shape, chunk = self.shape and list(self.shape), self.chunk and list(self.chunk)
+        what = [self.name, self.type, shape, chunk, self.is_constant, self.coherence]
+        return [*what, self.version, self.source, list(self.places), self.is_valid]
 
-def info_of(variable: Variable, peers: Peers) -> VariableInfo:
-    """What a variable is; raises UnknownVariable if it was deleted."""
+    @classmethod
+    def from_wire(cls, wire: object) -> VariableInfo:
+        """Read what a peer says; raises MalformedMessage."""
+        match wire:
+            case [
+                str(name), str(kind), list() | None as shape, list() | None as chunk, bool(constant), str(coherence),
+                int(version), str(source), list(places), bool(is_valid),
+            ]:  # fmt: skip
+                sizes = tuple(shape) if shape is not None else None
+                steps = tuple(chunk) if chunk is not None else None
+                return cls(
+                    name, kind, sizes, steps, constant, coherence, version, source, tuple(map(str, places)), is_valid
+                )
+        raise MalformedMessage("what a variable is takes ten words")
+
+
+def info_of(variable: Variable, peers: Peers, newest: Stamp, places: Sequence[NodeId], is_valid: bool) -> VariableInfo:
+    """What a variable is, with its highest version; raises UnknownVariable if it was deleted."""
     declaration = variable.declaration
     if declaration is None:
         raise UnknownVariable(f"there is no variable {variable.name!r} any more")
     grid = declaration.grid
-    newest = max((each.newest for each in variable.cells.values()), default=variable.newest(0))
     return VariableInfo(
         variable.name,
         str(np.dtype(grid.dtype)) if grid is not None else str(declaration.kind),
@@ -64,6 +86,6 @@ def info_of(variable: Variable, peers: Peers) -> VariableInfo:
         declaration.coherence.value,
         newest.number,
         peers.name_of(newest.node),
-        tuple(map(peers.name_of, peers.places(variable, 0))),
-        all(each.is_valid for each in variable.cells.values()),
+        tuple(map(peers.name_of, places)),
+        is_valid,
     )

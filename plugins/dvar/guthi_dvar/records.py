@@ -28,6 +28,7 @@ class Coherence(Enum):
     """How strongly the copies of a variable agree."""
 
     EVENTUAL = "eventual"
+    COHERENT = "coherent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,13 @@ class Declaration:
     def from_wire(cls, wire: object) -> Declaration:
         """Read what a peer says; raises MalformedMessage."""
         match wire:
-            case [kind_wire, grid_wire, bool(is_constant), "eventual", int(replicas)] if (
+            case [kind_wire, grid_wire, bool(is_constant), "eventual" | "coherent" as coherence, int(replicas)] if (
                 type(replicas) is int and 0 <= replicas <= MOST_REPLICAS
             ):
                 kind = Kind.from_wire(kind_wire)
                 grid = Grid.from_wire(grid_wire) if grid_wire is not None else None
                 if (grid is not None) == (kind == ARRAY):
-                    return cls(kind, grid, is_constant, Coherence.EVENTUAL, replicas)
+                    return cls(kind, grid, is_constant, Coherence(coherence), replicas)
         raise MalformedMessage("a variable is a type, a grid, whether it is constant, its coherence and its replicas")
 
 

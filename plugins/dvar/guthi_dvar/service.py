@@ -6,7 +6,8 @@ import asyncio
 import copy
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from math import inf
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,20 +21,32 @@ from guthi_dvar.finding import Finder
 from guthi_dvar.grid import Grid
 from guthi_dvar.holding import Holding
 from guthi_dvar.kinds import ARRAY, kind_of, kind_of_type
-from guthi_dvar.peers import Peers
-from guthi_dvar.readings import Reading, VariableInfo, info_of
+from guthi_dvar.readings import Reading, VariableInfo
 from guthi_dvar.records import MOST_REPLICAS, Coherence, Declaration, is_name
 from guthi_dvar.table import Copy, Variable
-from guthi_dvar.upkeep import Upkeep
-from guthi_dvar.watching import Change, Lagged, watched
+from guthi_dvar.watching import Change, Lagged
+from guthi_mutex import Fence
 
 if TYPE_CHECKING:
     from guthi import Node
 
 __all__ = ["DVAR", "Dvar"]
 
+MISSING = object()
 MOST_TRIES = 100
 READS_AT_ONCE = 16
+
+
+class Lease(Protocol):
+    """`until` says until when, in loop time, coherent values may be handed out as they are."""
+
+    until: float
+
+
+class NoLease:
+    """That of a node that is in no view."""
+
+    until = -inf
 
 
 class Dvar:
@@ -43,14 +56,15 @@ class Dvar:
         self,
         node: Node,
         holding: Holding,
-        peers: Peers,
         finder: Finder,
-        upkeep: Upkeep,
         strategies: Mapping[Coherence, Strategy],
     ) -> None:
-        self._node, self._holding, self._peers, self._upkeep = node, holding, peers, upkeep
+        self._node, self._holding = node, holding
         self._finder, self._strategies = finder, strategies
-        self._ready = holding.table.ready
+        self._ready, self._leased = holding.table.ready, holding.shelf.leased
+        self._time = asyncio.get_running_loop().time
+        self.lease: Lease = NoLease()
+        """What allows coherent values to be handed out as they are; the plugin sets it."""
 
     # ---- creating and deleting
 
@@ -60,7 +74,8 @@ class Dvar:
         """Create a variable; when this returns, every node can read it.
 
         Its type is `type`, or that of the value (see `kinds`); of a numpy array the shape and dtype. `replicas` further
-        nodes keep each version beside its source. Raises VariableExists, TypeMismatch, NotEncodable, UsageError.
+        nodes keep each version beside its source. `coherence` is "eventual" or "coherent": then no node reads an old
+        value after a write has returned. Raises VariableExists, TypeMismatch, NotEncodable, UsageError.
         """
         if isinstance(value, np.ndarray) and type is None:
             await self.create_array(
@@ -121,10 +136,10 @@ class Dvar:
         likes. Raises UnknownVariable, ValueUnavailable.
         """
         if at is None:
-            try:
-                return self._ready[name]
-            except KeyError:
-                pass
+            if (value := self._ready.get(name, MISSING)) is not MISSING:
+                return value
+            if (value := self._leased.get(name, MISSING)) is not MISSING and self._time() < self.lease.until:
+                return value
         variable = await self._finder.find(name)
         grid = _grid(variable)
         if grid is not None:
@@ -161,13 +176,15 @@ class Dvar:
 
     # ---- writing
 
-    async def set(self, name: str, value: Any, at: Any = None) -> None:
+    async def set(self, name: str, value: Any, at: Any = None, *, fence: Fence | None = None) -> None:
         """Write a new version; with `at` only what that numpy index selects of an array.
 
         When this returns, the value is on `replicas` further nodes, as far as there are any that answer, and all nodes
-        are being told. Raises UnknownVariable, TypeMismatch, ConstantWritten, ValueUnavailable.
+        are being told; of a coherent variable no node reads the value before any more. A `fence`, for coherent ones, is
+        that of the lock under which this is written: StaleFence if there was a write under a newer one. Raises
+        UnknownVariable, TypeMismatch, ConstantWritten, ValueUnavailable; of coherent variables Unavailable.
         """
-        await self._write(await self.writes(name, value, at))
+        await self._write(await self.writes(name, value, at), fence)
 
     async def writes(self, name: str, value: Any, at: Any = None) -> list[Write]:
         """What a `set` would write, checked; for batches."""
@@ -180,14 +197,14 @@ class Dvar:
             raise UsageError(f"{name!r} is no array; write it without an index")
         return [Write(name, 0, self._own(declaration, value))]
 
-    async def _write(self, writes: Sequence[Write]) -> None:
+    async def _write(self, writes: Sequence[Write], fence: Fence | None = None) -> None:
         by_strategy: dict[Coherence, list[Write]] = {}
         for each in writes:
             declaration = self._holding.variable(each.name).declaration
             if declaration is not None:
                 by_strategy.setdefault(declaration.coherence, []).append(each)
         for coherence, some in by_strategy.items():
-            await self._strategies[coherence].write(some)
+            await self._strategies[coherence].write(some, fence)
 
     def batch(self) -> Batch:
         """Many writes that are told in one round: `async with dvar.batch() as batch: batch.set(name, value)`.
@@ -196,18 +213,19 @@ class Dvar:
         """
         return Batch(self.writes, self._write)
 
-    async def compare_and_set(self, name: str, expected: Any, value: Any) -> bool:
+    async def compare_and_set(self, name: str, expected: Any, value: Any, *, fence: Fence | None = None) -> bool:
         """Write `value` if the value is `expected`; whether it was.
 
         The source of the newest version compares and writes, so of those who compare at the same time one succeeds. A
-        plain `set` by another node at the same time is not compared with, and one of the two is lost. Raises
-        SourceUnreachable, and what `set` raises.
+        plain `set` by another node at the same time is not compared with, and one of the two is lost; not so with a
+        coherent variable, all of whose writes its owner makes one after the other. Raises SourceUnreachable, and what
+        `set` raises.
         """
         variable = self._writable(await self._scalar(name))
         expected, value = self._own(variable.declaration, expected), self._own(variable.declaration, value)
-        return await self._strategy_of(variable).compare_and_set(name, Equal(expected), value)
+        return await self._strategy_of(variable).compare_and_set(name, Equal(expected), value, fence)
 
-    async def update(self, name: str, function: Callable[[Any], Any]) -> Any:
+    async def update(self, name: str, function: Callable[[Any], Any], *, fence: Fence | None = None) -> Any:
         """Replace the value by `function(value)`, a coroutine function or not, and return the new value.
 
         It reads at the source, applies here, and writes if the version is still the same; else it begins again, so
@@ -221,7 +239,7 @@ class Dvar:
             if inspect.isawaitable(value):
                 value = await value
             value = self._own(variable.declaration, value)
-            if await strategy.compare_and_set(name, AtVersion(copy.stamp), value):
+            if await strategy.compare_and_set(name, AtVersion(copy.stamp), value, fence):
                 return value
         raise SourceUnreachable(f"{name!r} was written by others {MOST_TRIES} times during an update; try again")
 
@@ -235,8 +253,8 @@ class Dvar:
         """
         if queue < 1:
             raise UsageError("the queue of a watcher holds at least 1 change")
-        await self._finder.find(name)
-        async for each in watched(self._holding, self._upkeep, name, queue):
+        strategy = await self._strategy(name)
+        async for each in strategy.watched(name, queue):
             yield each
 
     async def array(self, name: str) -> DistributedArray:
@@ -256,8 +274,7 @@ class Dvar:
 
     async def info(self, name: str) -> VariableInfo:
         """What a variable is; raises UnknownVariable."""
-        variable = await self._finder.find(name)
-        return info_of(variable, self._peers)
+        return await (await self._strategy(name)).info(name)
 
     # ---- what all of them need
 

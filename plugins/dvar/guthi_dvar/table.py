@@ -28,7 +28,7 @@ from typing import Any, TypeAlias
 from guthi import NodeId
 from guthi_dvar.errors import TableFull, UnknownVariable
 from guthi_dvar.patches import Patch, Step, trimmed
-from guthi_dvar.records import Declaration, Record
+from guthi_dvar.records import Coherence, Declaration, Record
 from guthi_dvar.stamps import Stamp
 
 __all__ = ["Arrived", "Cell", "Copy", "Event", "Limits", "Outdated", "Renewed", "Table", "Vanished", "Variable"]
@@ -117,6 +117,11 @@ class Variable:
     died_at: float | None = None
     digest: bytes | None = None
 
+    @property
+    def is_told(self) -> bool:
+        """Whether its versions are told to all; those of a coherent variable are its owner's business."""
+        return self.declaration is None or self.declaration.coherence is Coherence.EVENTUAL
+
     def newest(self, index: int) -> Stamp:
         """The newest known version; before the first write that is number 0, by whoever created the variable."""
         cell = self.cells.get(index)
@@ -124,7 +129,8 @@ class Variable:
 
     def record(self, now: float, *indices: int) -> Record:
         """All that is known of it, or of these values only."""
-        chosen = [(index, self.cells[index].newest) for index in indices or sorted(self.cells)]
+        told = indices or sorted(self.cells) if self.is_told else ()
+        chosen = [(index, self.cells[index].newest) for index in told]
         dead_for_s = now - self.died_at if self.died_at is not None else 0.0
         return Record(self.name, self.birth, self.declaration, tuple(chosen), dead_for_s)
 
@@ -174,25 +180,25 @@ class Table:
     def _digest(self, variable: Variable) -> bytes:
         if variable.digest is None:
             hashed = blake2b(_packed(variable.birth), digest_size=DIGEST_BYTES)
-            for index, cell in sorted(variable.cells.items()):
+            for index, cell in sorted(variable.cells.items()) if variable.is_told else ():
                 hashed.update(index.to_bytes(4) + _packed(cell.newest))
             variable.digest = hashed.digest()
         return variable.digest
 
     # ---- what happens here
 
-    def declare(self, name: str, declaration: Declaration) -> list[Event]:
-        """Create a variable, in place of one of that name; raises TableFull."""
-        return self._born(Record(name, self._next_birth(), declaration), 0.0)
+    def declare(self, name: str, declaration: Declaration, least: int = 0) -> list[Event]:
+        """Create a variable, in place of one of that name; its birth has at least that number. Raises TableFull."""
+        return self._born(Record(name, self._next_birth(least), declaration), 0.0)
 
-    def delete(self, name: str, now: float) -> list[Event]:
+    def delete(self, name: str, now: float, least: int = 0) -> list[Event]:
         """Delete a variable; raises UnknownVariable."""
         if self.get(name) is None:
             raise UnknownVariable(f"there is no variable {name!r} any more")
-        return self._born(Record(name, self._next_birth(), None), now)
+        return self._born(Record(name, self._next_birth(least), None), now)
 
-    def _next_birth(self) -> Stamp:
-        self._clock += 1
+    def _next_birth(self, least: int) -> Stamp:
+        self._clock = max(self._clock + 1, least)
         return Stamp(self._clock, self._me, self._life)
 
     def write(self, name: str, index: int, value: Any, now: float, patch: Patch | None = None) -> list[Event]:
@@ -220,7 +226,7 @@ class Table:
         if variable is None or variable.birth < record.birth:
             events += self._born(record, now)
             variable = self._variables[record.name]
-        if variable.birth == record.birth:
+        if variable.birth == record.birth and variable.is_told:
             for index, stamp in record.newest:
                 events += self._renew(variable, index, stamp)
         return events

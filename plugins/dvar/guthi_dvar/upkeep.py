@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING
 
 from guthi import GuthiError
-from guthi_dvar.fetching import Fetcher, valid_copy
+from guthi_dvar.coherence import Strategy
+from guthi_dvar.fetching import valid_copy
 from guthi_dvar.holding import Holding
+from guthi_dvar.records import Coherence
 from guthi_dvar.table import Event, Renewed
 
 if TYPE_CHECKING:
@@ -28,8 +31,10 @@ AT_ONCE = 8
 class Upkeep:
     """Fetches for this node, until it stops, what it should have."""
 
-    def __init__(self, node: Node, holding: Holding, fetcher: Fetcher, interval_s: float, rng: Random) -> None:
-        self._node, self._holding, self._fetcher = node, holding, fetcher
+    def __init__(
+        self, node: Node, holding: Holding, strategies: Mapping[Coherence, Strategy], interval_s: float, rng: Random
+    ) -> None:
+        self._node, self._holding, self._strategies = node, holding, strategies
         self._interval_s, self._rng = interval_s, rng
         self._is_wanted = asyncio.Event()
         self._watched: Counter[str] = Counter()
@@ -70,12 +75,16 @@ class Upkeep:
         variable = self._holding.table.get(name)
         if variable is None or valid_copy(variable, index) is not None:
             return False
+        if not variable.is_told:  # its owner sees to the copies
+            return self._watched[name] > 0
         return self._watched[name] > 0 or (self._holding.room.has_room(1) and self._holding.is_needed((name, index)))
 
     async def pull(self, name: str, index: int) -> None:
         """Fetch one value; if nobody has it, it is tried again later."""
         try:
-            await self._fetcher.fetch(name, index)
+            declaration = self._holding.variable(name).declaration
+            if declaration is not None:
+                await self._strategies[declaration.coherence].read(name, index)
         except GuthiError:
             return
 

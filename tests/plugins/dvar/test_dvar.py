@@ -169,8 +169,8 @@ async def test_names(world: World) -> None:
     for name in ("", "a" * 256):
         with pytest.raises(guthi.UsageError, match="1 to 255 bytes"):
             await alice.create(name, 1)
-    with pytest.raises(guthi.UsageError, match="there is now: 'eventual'"):
-        await alice.create("strict", 1, coherence="coherent")
+    with pytest.raises(guthi.UsageError, match="there is now: 'eventual', 'coherent'"):
+        await alice.create("strict", 1, coherence="strict")
     with pytest.raises(guthi.UsageError, match="from 0 to 16"):
         await alice.create("many", 1, replicas=17)
 

@@ -192,9 +192,9 @@ def test_a_patch_sets_what_is_new(is_new: list[bool]) -> None:
 
 
 def test_places_follow_from_who_is_there() -> None:
-    assert places("x", 0, IDS[0], 2, IDS)[0] == IDS[0]
-    assert len(places("x", 0, IDS[0], 2, IDS)) == len(places("x", 0, IDS[0], 2, IDS[1:])) == 3
-    assert places("x", 0, IDS[0], 2, IDS) == places("x", 0, IDS[0], 2, reversed(IDS))
+    assert places(ranked("x", 0, IDS), IDS[0], 2)[0] == IDS[0]
+    assert len(places(ranked("x", 0, IDS), IDS[0], 2)) == len(places(ranked("x", 0, IDS[1:]), IDS[0], 2)) == 3
+    assert places(ranked("x", 0, IDS), IDS[0], 2) == places(ranked("x", 0, reversed(IDS)), IDS[0], 2)
     assert len({ranked("x", index, IDS)[0] for index in range(40)}) == 5
     gone = ranked("x", 0, IDS)[0]
     assert ranked("x", 0, [each for each in IDS if each != gone]) == ranked("x", 0, IDS)[1:]

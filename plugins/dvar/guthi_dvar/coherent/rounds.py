@@ -1,0 +1,61 @@
+"""Sends a message to several members of a view, and insists until each has answered, or the view is over.
+
+Nobody is given up: a member that does not answer for a lease is left out of the next view, by those who decide on that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from guthi import DeadlineExceeded, NodeId, PeerLost, UnknownTopic
+from guthi_dvar.coherent.standing import Standing
+from guthi_mutex import ViewId
+
+if TYPE_CHECKING:
+    from guthi import Node
+
+__all__ = ["LATER", "Rounds"]
+
+TIMEOUT_S = 120.0
+PAUSE_S = 0.05
+LATER = "later"
+"""What a member answers that is not in that view, not yet or not any more."""
+
+
+class Rounds:
+    """The messages of this node to members."""
+
+    def __init__(self, node: Node, standing: Standing) -> None:
+        self._node, self._standing = node, standing
+
+    async def ask(
+        self, view_id: ViewId, topic: str, bodies: Sequence[tuple[NodeId, Any]], *, without: Collection[NodeId] = ()
+    ) -> list[Any]:
+        """What each has answered, in the order of the bodies; raises Moved when the view is over.
+
+        Those `without` the plugin answer None, if they are.
+        """
+        if not bodies:
+            return []
+        async with self._standing.during(view_id):
+            if len(bodies) == 1:
+                (to, body), *_ = bodies
+                return [await self._insist(to, topic, body, to in without)]
+            return await asyncio.gather(*(self._insist(to, topic, body, to in without) for to, body in bodies))
+
+    async def _insist(self, to: NodeId, topic: str, body: Any, is_without: bool) -> Any:
+        while True:
+            try:
+                answer = await self._node.request(to, topic, body, timeout_s=TIMEOUT_S)
+            except UnknownTopic:
+                if is_without:
+                    return None
+                answer = LATER  # it has restarted, and begins
+            except (PeerLost, DeadlineExceeded):
+                answer = LATER
+            if answer != LATER:
+                return answer
+            self._standing.use()
+            await asyncio.sleep(PAUSE_S)

@@ -1,0 +1,1 @@
+"""What this node keeps of the files of others, and for how long it may be believed."""

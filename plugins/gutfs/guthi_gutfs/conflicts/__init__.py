@@ -1,0 +1,1 @@
+"""What becomes of versions of a file that knew not of each other."""

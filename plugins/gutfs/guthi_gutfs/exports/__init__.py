@@ -1,0 +1,1 @@
+"""The files of this node: which are exported, how they are reached, noted, read and written."""

@@ -1,0 +1,1 @@
+"""Other ways to use the tree than the service."""

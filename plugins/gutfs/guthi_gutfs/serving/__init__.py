@@ -1,0 +1,1 @@
+"""What a node does for others with the files that it exports."""

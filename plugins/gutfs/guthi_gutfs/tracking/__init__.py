@@ -1,0 +1,1 @@
+"""How this node notices what other programs do to its exported files."""

@@ -1,0 +1,1 @@
+"""How the content of files gets from those that have it to those that want it."""

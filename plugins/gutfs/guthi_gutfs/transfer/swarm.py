@@ -1,0 +1,204 @@
+"""Decides which chunk of a file is asked of which holder, so that it comes in order, soon, and in bounded memory.
+
+Each chunk goes through
+
+| state   | meaning                                | leaves by                                                     |
+|---------|----------------------------------------|---------------------------------------------------------------|
+| wanted  | nobody is asked for it                 | `asks`                                                        |
+| asked   | one holder is, or two if it is late    | `arrived`; back to wanted by `missed`, `failed`, `lost`       |
+| there   | it has come and was verified           | `taken`: the reader has it                                    |
+
+- Only the first `ahead` chunks that the reader has not taken are asked for or kept: that bounds the memory.
+- The next chunk goes to the holder with most room in its `Window`; of equals to the one with the lower id.
+- A holder that says it has not got a chunk is not asked for that one again; after `MOST_MISSES` in a row for none.
+- One that fails rests, each time for twice as long, and is given up when it has done nothing but fail for `patience_s`.
+- The chunk that the reader waits for, when it is late, is asked of a second holder as well; the first answer counts.
+- When no holder is left that may have a wanted chunk, the swarm `is_exhausted`.
+
+After BitTorrent (Cohen, "Incentives build robustness in BitTorrent", 2003), of which it has the pipelining and the
+endgame; chunks go in order rather than rarest first, for somebody is reading them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import NamedTuple
+
+from guthi import NodeId
+from guthi_gutfs.transfer.window import Window
+
+__all__ = ["Ask", "Swarm"]
+
+FIRST_REST_S, LONGEST_REST_S = 0.1, 5.0
+LATE_AFTER = 4.0  # times as long as chunks of that holder take, and
+LATE_AFTER_S = 0.25
+MOST_MISSES = 8
+
+
+class Ask(NamedTuple):
+    """Ask this holder for that chunk."""
+
+    holder: NodeId
+    chunk: int
+
+
+@dataclass(slots=True)
+class _Holder:
+    """One that has the file, or parts of it."""
+
+    window: Window = field(default_factory=Window)
+    asked: dict[int, float] = field(default_factory=dict)  # since when
+    lacking: set[int] = field(default_factory=set)
+    misses: int = 0  # in a row
+    failing_since: float | None = None
+    rest_s: float = FIRST_REST_S
+    resting_until: float = -inf
+
+    @property
+    def room(self) -> float:
+        """Which part of its window is free."""
+        return 1 - len(self.asked) / self.window.chunks
+
+
+class Swarm:
+    """The chunks `wanted` of one file, in the order in which they are to be read, and who has them."""
+
+    def __init__(self, wanted: Sequence[int], ahead: int, patience_s: float) -> None:
+        self._ahead, self._patience_s = ahead, patience_s
+        self._order = list(dict.fromkeys(wanted))
+        self._next = 0  # in the order: what the reader takes next
+        self._there: set[int] = set()
+        self._holders: dict[NodeId, _Holder] = {}
+
+    # ---- who has it
+
+    @property
+    def holders(self) -> list[NodeId]:
+        """Those that have not been given up."""
+        return sorted(self._holders)
+
+    def join(self, holder: NodeId) -> None:
+        """Somebody may have chunks."""
+        self._holders.setdefault(holder, _Holder())
+
+    def lost(self, holder: NodeId) -> None:
+        """It is gone; what it was asked for is wanted again."""
+        self._holders.pop(holder, None)
+
+    # ---- what to do
+
+    @property
+    def horizon(self) -> list[int]:
+        """The chunks that may be asked for or kept now."""
+        return self._order[self._next : self._next + self._ahead]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the reader has taken all."""
+        return self._next >= len(self._order)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the chunk that the reader waits for is not to be had."""
+        if self.is_done or self._order[self._next] in self._there:
+            return False
+        index = self._order[self._next]
+        return all(index in holder.lacking for holder in self._holders.values())
+
+    def asks(self, now: float) -> list[Ask]:
+        """What to ask for now; it counts as asked."""
+        asks = [ask for index in self.horizon if (ask := self._ask(index, now)) is not None]
+        late = self._late(now)
+        return [*asks, late] if late is not None else asks
+
+    def _ask(self, index: int, now: float) -> Ask | None:
+        is_asked = any(index in each.asked for each in self._holders.values())
+        return None if index in self._there or is_asked else self._asked(index, now)
+
+    def _late(self, now: float) -> Ask | None:
+        """Ask a second holder for what the reader waits for, if the first takes too long."""
+        return None if self.is_done or now < self._late_at() else self._asked(self._order[self._next], now)
+
+    def _asked(self, index: int, now: float) -> Ask | None:
+        able = [
+            (-holder.room, name)
+            for name, holder in self._holders.items()
+            if holder.room > 0 and holder.resting_until <= now and index not in holder.lacking | holder.asked.keys()
+        ]
+        if not able:
+            return None
+        _, name = min(able)
+        self._holders[name].asked[index] = now
+        return Ask(name, index)
+
+    def _late_at(self) -> float:
+        """When the chunk that the reader waits for is late; never if two are asked already, or nobody is."""
+        index = self._order[self._next]
+        asked = [each for each in self._holders.values() if index in each.asked]
+        if len(asked) != 1 or index in self._there:
+            return inf
+        usual_s = asked[0].window.smoothed_s
+        return inf if usual_s is None else asked[0].asked[index] + LATE_AFTER * usual_s + LATE_AFTER_S
+
+    def deadline(self, now: float) -> float | None:
+        """When `asks` may have more to say although nothing has happened."""
+        moments = [each.resting_until for each in self._holders.values() if each.resting_until > now]
+        if not self.is_done and (late_at := self._late_at()) > now:
+            moments.append(late_at)
+        return min((each for each in moments if each < inf), default=None)
+
+    # ---- what has happened
+
+    def found(self, indices: Iterable[int]) -> None:
+        """These are here already, and were verified."""
+        self._there.update(indices)
+
+    def arrived(self, holder: NodeId, index: int, now: float) -> bool:
+        """A holder has sent a chunk, which was verified; whether it was still wanted."""
+        known = self._holders.get(holder)
+        if known is not None and (since := known.asked.pop(index, None)) is not None:
+            known.window.arrived(now - since)
+            known.failing_since, known.rest_s, known.misses = None, FIRST_REST_S, 0
+        if index in self._there or index not in self.horizon:
+            return False
+        self._there.add(index)
+        return True
+
+    def missed(self, holder: NodeId, index: int) -> None:
+        """It has not got that chunk."""
+        if (known := self._holders.get(holder)) is not None:
+            known.asked.pop(index, None)
+            known.lacking.add(index)
+            known.misses += 1
+            if known.misses == MOST_MISSES:
+                self.lost(holder)
+
+    def failed(self, holder: NodeId, index: int, now: float) -> None:
+        """It did not answer, or what it sent was not the chunk."""
+        known = self._holders.get(holder)
+        if known is None:
+            return
+        known.asked.pop(index, None)
+        known.window.failed()
+        if known.resting_until > now:
+            return  # several were asked for together, and fail together
+        known.failing_since = now if known.failing_since is None else known.failing_since
+        if now - known.failing_since >= self._patience_s:
+            self.lost(holder)
+            return
+        known.resting_until = now + known.rest_s
+        known.rest_s = min(known.rest_s * 2, LONGEST_REST_S)
+
+    def taken(self) -> int:
+        """The reader takes the next chunk, which has to be there; returns which one it was."""
+        index = self._order[self._next]
+        self._there.remove(index)
+        self._next += 1
+        return index
+
+    @property
+    def next_is_there(self) -> bool:
+        """Whether the reader need not wait."""
+        return not self.is_done and self._order[self._next] in self._there

@@ -1,0 +1,51 @@
+"""Decides how many chunks one holder is asked for at a time: as many as keep it busy, and hardly more.
+
+As in TCP Vegas (Brakmo and Peterson, 1995): with `window` chunks asked for, a chunk that takes `taken` where the
+fastest took `least` has waited behind `window * (1 - least / taken)` others. With less than one such, the holder or the
+way to it is idle at times, and the window grows; with more than three it shrinks. A failure halves it.
+
+`least` is forgotten slowly, for a holder that was fast once may have become slow for good.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MOST_CHUNKS", "Window"]
+
+FIRST_CHUNKS, MOST_CHUNKS = 2, 16
+IDLE_BELOW, CROWDED_ABOVE = 1.0, 3.0
+FORGETTING = 1.001  # a chunk
+SMOOTHING = 0.25
+
+
+class Window:
+    """How one holder does; times are in seconds."""
+
+    def __init__(self) -> None:
+        self.chunks = FIRST_CHUNKS
+        self.smoothed_s: float | None = None
+        """About how long a chunk takes; None before the first."""
+        self._least_s = 0.0
+        self._since_change = 0
+
+    def arrived(self, taken_s: float) -> None:
+        """A chunk has come, so long after it was asked for."""
+        taken_s = max(taken_s, 1e-6)
+        if self.smoothed_s is None:
+            self.smoothed_s = self._least_s = taken_s
+        self.smoothed_s += SMOOTHING * (taken_s - self.smoothed_s)
+        self._least_s = min(self._least_s * FORGETTING, taken_s)
+        self._since_change += 1
+        if self._since_change >= self.chunks:  # once for all that were asked for together
+            self._since_change = 0
+            self._adapt(self.chunks * (1 - self._least_s / taken_s))
+
+    def _adapt(self, waiting_chunks: float) -> None:
+        if waiting_chunks < IDLE_BELOW:
+            self.chunks = min(self.chunks + 1, MOST_CHUNKS)
+        elif waiting_chunks > CROWDED_ABOVE:
+            self.chunks = max(self.chunks - 1, FIRST_CHUNKS)
+
+    def failed(self) -> None:
+        """A chunk did not come."""
+        self.chunks = max(self.chunks // 2, 1)
+        self._since_change = 0

@@ -1,0 +1,1 @@
+"""What other nodes export, and how their trees become one."""

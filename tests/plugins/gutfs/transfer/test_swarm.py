@@ -1,0 +1,139 @@
+"""The swarm and the window: order, bounds, resting, late chunks, and that whatever happens all comes or is given up."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guthi import NodeId
+from guthi_gutfs.transfer.swarm import Ask, Swarm
+from guthi_gutfs.transfer.window import FIRST_CHUNKS, MOST_CHUNKS, Window
+
+ALICE, BOB, CAROL = (NodeId(bytes([number] * 16)) for number in (1, 2, 3))
+PATIENCE_S = 10.0
+
+
+def a_swarm(count: int, *holders: NodeId, ahead: int = 8) -> Swarm:
+    swarm = Swarm(range(count), ahead, PATIENCE_S)
+    for each in holders:
+        swarm.join(each)
+    return swarm
+
+
+def test_chunks_are_spread_over_the_holders_in_order() -> None:
+    asks = a_swarm(20, ALICE, BOB).asks(0.0)
+    assert [ask.chunk for ask in asks] == [0, 1, 2, 3]
+    assert sorted(ask.holder for ask in asks) == [ALICE, ALICE, BOB, BOB]
+
+
+def test_no_more_is_asked_for_than_the_reader_is_behind() -> None:
+    swarm = a_swarm(20, ALICE, BOB, CAROL, ahead=3)
+    for ask in swarm.asks(0.0):
+        swarm.arrived(ask.holder, ask.chunk, 0.1)
+    assert swarm.asks(0.2) == []
+    assert swarm.taken() == 0
+    assert [ask.chunk for ask in swarm.asks(0.2)] == [3]
+
+
+def test_who_lacks_a_chunk_is_not_asked_for_it_again() -> None:
+    swarm = a_swarm(1, ALICE, BOB)
+    (ask,) = swarm.asks(0.0)
+    swarm.missed(ask.holder, 0)
+    (second,) = swarm.asks(0.0)
+    assert second.holder != ask.holder
+    swarm.missed(second.holder, 0)
+    assert swarm.asks(0.0) == [] and swarm.is_exhausted
+
+
+def test_who_fails_rests_longer_each_time_and_is_given_up_in_the_end() -> None:
+    swarm = a_swarm(1, ALICE)
+    now, rests = 0.0, []
+    while not swarm.is_exhausted:
+        assert swarm.asks(now) == [Ask(ALICE, 0)]
+        swarm.failed(ALICE, 0, now)
+        if (until := swarm.deadline(now)) is not None:
+            rests.append(until - now)
+            assert swarm.asks(now) == []
+            now = until
+    assert rests == sorted(rests) and rests[0] < rests[-1] and now >= PATIENCE_S
+
+
+def test_a_holder_that_answers_again_is_forgiven() -> None:
+    swarm = a_swarm(2, ALICE)
+    swarm.asks(0.0)
+    swarm.failed(ALICE, 0, 0.0)
+    swarm.arrived(ALICE, 1, 9.0)
+    assert swarm.asks(9.0) == [Ask(ALICE, 0)]
+    swarm.failed(ALICE, 0, 11.0)
+    assert swarm.holders == [ALICE]
+
+
+def test_what_is_late_is_asked_of_another_and_counts_once() -> None:
+    swarm = a_swarm(3, ALICE, BOB, ahead=1)
+    first = swarm.asks(0.0)[0]
+    swarm.arrived(first.holder, 0, 0.1)
+    swarm.taken()
+    (slow,) = swarm.asks(0.1)
+    assert swarm.asks(0.2) == []
+    late_at = swarm.deadline(0.2)
+    assert late_at is not None
+    (second,) = swarm.asks(late_at)
+    assert second.chunk == 1 and second.holder != slow.holder
+    assert swarm.deadline(late_at) is None  # no third
+    assert swarm.arrived(second.holder, 1, late_at + 0.1)
+    assert not swarm.arrived(slow.holder, 1, late_at + 0.2)
+
+
+def test_what_a_lost_holder_was_asked_for_is_wanted_again() -> None:
+    swarm = a_swarm(4, ALICE, BOB)
+    lost = [ask.chunk for ask in swarm.asks(0.0) if ask.holder == ALICE]
+    swarm.lost(ALICE)
+    swarm.arrived(BOB, 1 if 1 not in lost else 0, 0.1)
+    assert {ask.chunk for ask in swarm.asks(0.1)} <= set(lost)
+
+
+@given(seed=st.integers(), count=st.integers(0, 40), ahead=st.integers(1, 9))
+def test_whatever_happens_all_chunks_come_in_order_or_nobody_has_them(seed: int, count: int, ahead: int) -> None:
+    rng = Random(seed)
+    swarm = a_swarm(count, ALICE, BOB, CAROL, ahead=ahead)
+    under_way: list[Ask] = []
+    taken: list[int] = []
+    now = 0.0
+    while not swarm.is_done and not swarm.is_exhausted:
+        under_way += swarm.asks(now)
+        assert len(set(under_way)) == len(under_way)
+        assert len({ask.chunk for ask in under_way} | set(swarm.horizon)) <= ahead + 1
+        now += 0.01
+        if not under_way:
+            now = swarm.deadline(now) or now
+            continue
+        ask = under_way.pop(rng.randrange(len(under_way)))
+        match rng.randrange(8):
+            case 0:
+                swarm.failed(ask.holder, ask.chunk, now)
+            case 1 if rng.random() < 0.2:
+                swarm.missed(ask.holder, ask.chunk)
+            case 2 if rng.random() < 0.05:
+                swarm.lost(ask.holder)
+                under_way = [each for each in under_way if each.holder != ask.holder]
+            case _:
+                swarm.arrived(ask.holder, ask.chunk, now)
+        while swarm.next_is_there:
+            taken.append(swarm.taken())
+    assert taken == list(range(len(taken)))
+    assert len(taken) == count or swarm.is_exhausted
+
+
+def test_a_window_grows_while_it_costs_nothing_and_stops_where_chunks_wait() -> None:
+    fast = Window()
+    for _ in range(200):
+        fast.arrived(0.1)
+    assert fast.chunks == MOST_CHUNKS
+    narrow = Window()
+    for _ in range(200):
+        narrow.arrived(0.1 * narrow.chunks)  # one after the other passes
+    assert FIRST_CHUNKS <= narrow.chunks <= 6
+    narrow.failed()
+    assert narrow.chunks <= 3

@@ -29,7 +29,19 @@ class Recorder(logging.Handler):
         self._kept_back = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """As `logging` has it; the handler's lock is held."""
+        """As `logging` has it; the handler's lock is held. Who logs never pays for what goes wrong here."""
+        try:
+            if not self.is_over:
+                self._take(record)
+        except Exception:  # noqa: BLE001 - as the handlers of `logging` do
+            self.handleError(record)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the loop of its node is closed: a node that crashes in a simulation does not remove what it left."""
+        return self._loop.is_closed()
+
+    def _take(self, record: logging.LogRecord) -> None:
         if not self._bucket.take(self._loop.time()):
             self._kept_back += 1
             return
@@ -47,7 +59,10 @@ class Recorder(logging.Handler):
 
     def install(self) -> None:
         """Hear what is logged from now on."""
-        logging.getLogger().addHandler(self)
+        root = logging.getLogger()
+        for left in [each for each in root.handlers if isinstance(each, Recorder) and each.is_over]:
+            root.removeHandler(left)
+        root.addHandler(self)
 
     def remove(self) -> None:
         """Hear nothing more."""

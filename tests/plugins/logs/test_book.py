@@ -121,6 +121,25 @@ async def test_arguments_that_do_not_fit_hurt_nobody(monkeypatch: pytest.MonkeyP
     assert heard.lines[0][2] == "%d and %d"
 
 
+def test_a_recorder_that_its_node_left_behind_is_silent_and_swept_away() -> None:
+    left = asyncio.run(recorder_that_is_not_removed())
+    left.logger.info("its loop is closed")
+    assert left.lines == []
+    asyncio.run(recorder_that_is_not_removed()).recorder.remove()
+    assert left.recorder not in logging.getLogger().handlers
+
+
+async def recorder_that_is_not_removed() -> Heard:
+    return Heard().__enter__()
+
+
+async def test_who_logs_does_not_pay_for_a_broken_book(capsys: pytest.CaptureFixture[str]) -> None:
+    with Heard() as heard:
+        heard.recorder._add = lambda *_: 1 / 0
+        heard.logger.info("it comes back all the same")
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
 async def test_a_flood_is_kept_back_and_counted() -> None:
     with Heard(rate_per_s=2.0) as heard:
         for number in range(100):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from guthi.membership.members import Member
     from guthi.node import Node
 
-__all__ = ["HookBus", "KernelHooks", "hookimpl", "hookspec"]
+__all__ = ["HookBus", "KernelHooks", "hookimpl", "hookspec", "implemented_hooks", "specified_hooks"]
 
 PROJECT = "guthi"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -116,3 +116,20 @@ class HookBus:
                 if result is not None:
                     results.append(result)
         return results
+
+
+def specified_hooks(specs: type | None) -> list[str]:
+    """The names of the hooks that a class brings, sorted; None brings none."""
+    return sorted(_marked(specs, f"{PROJECT}_spec"))
+
+
+def implemented_hooks(plugin: type, *, optional: bool = True) -> list[str]:
+    """The names of the hooks that a plugin's class implements, sorted; without `optional` those that must exist."""
+    found = _marked(plugin, f"{PROJECT}_impl")
+    return sorted(name for name, options in found.items() if optional or not options["optionalhook"])
+
+
+def _marked(cls: type | None, mark: str) -> dict[str, Any]:
+    """pluggy's markers leave their options on the function, under the project's name."""
+    found = {name: getattr(getattr(cls, name, None), mark, None) for name in (dir(cls) if cls is not None else ())}
+    return {name: options for name, options in found.items() if options is not None}

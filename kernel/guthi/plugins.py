@@ -24,6 +24,7 @@ __all__ = [
     "Plugin",
     "enabled_plugins",
     "installed_plugins",
+    "limited",
     "start_order",
 ]
 
@@ -96,6 +97,20 @@ def installed_plugins() -> dict[str, InstalledPlugin]:
     """All plugins of the installed distributions, by name, sorted."""
     found = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name)
     return {entry.name: InstalledPlugin(entry.name, entry) for entry in found}
+
+
+def limited(names: Iterable[str], listed: str | None) -> tuple[str, ...]:
+    """Those of the named plugins that a list with commas lets be loaded: by their names, or by their distributions'.
+
+    None is no list: all of them. It is the environment's GUTHI_PLUGINS, for debugging.
+    """
+    if listed is None:
+        return tuple(names)
+    wanted = {each.strip() for each in listed.split(",")} - {""}
+    installed = installed_plugins()
+    return tuple(
+        name for name in names if name in wanted or (name in installed and installed[name].distribution in wanted)
+    )
 
 
 def enabled_plugins(names: Iterable[str]) -> list[tuple[type[Plugin], str]]:

@@ -165,8 +165,10 @@ def test_a_plugin_that_cannot_be_loaded_is_shown_and_harmless(run: Run, installe
 def test_plugins_as_a_table(run: Run, installed: dict[str, str]) -> None:
     installed["tools"] = f"{__name__}:Tools"
     header, row = run("plugins").out.splitlines()
-    assert header.split() == ["NAME", "VERSION", "DISTRIBUTION", "PROVIDES", "REQUIRES", "PROBLEM"]
-    assert row.split() == ["tools", "-", "-", "tools", "-", "-"]
+    assert header.split() == [
+        *("NAME", "VERSION", "DISTRIBUTION", "ENABLED", "PROVIDES", "REQUIRES", "HOOKS", "PROBLEM")
+    ]
+    assert row.split() == ["tools", "-", "-", "-", "tools", "-", "-", "-"]
 
 
 def test_a_builtin_command_imports_no_plugin(run: Run, installed: dict[str, str]) -> None:

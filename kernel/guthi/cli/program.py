@@ -24,13 +24,14 @@ from guthi.cli.groups import SuggestingGroup
 from guthi.cli.init import init
 from guthi.cli.keygen import keygen
 from guthi.cli.keys import keys
+from guthi.cli.new import new
 from guthi.cli.nodes import nodes
 from guthi.cli.plugins import commands_of, plugins
 from guthi.cli.run import run
 from guthi.cli.sim import sim
 from guthi.cli.up import up
 from guthi.errors import GuthiError, PluginError
-from guthi.plugins import installed_plugins
+from guthi.plugins import installed_plugins, limited
 from guthi.runner import end_process
 
 __all__ = ["execute", "main"]
@@ -53,7 +54,9 @@ class Program(SuggestingGroup):
 def _plugin_commands() -> dict[str, click.Command]:
     """Commands of all installed plugins, by name; a plugin that cannot be imported has none (see `guthi plugins`)."""
     commands: dict[str, click.Command] = {}
-    for plugin in installed_plugins().values():
+    installed = installed_plugins()
+    for name in limited(installed, os.environ.get("GUTHI_PLUGINS")):
+        plugin = installed[name]
         try:
             found = commands_of(plugin)
         except PluginError:
@@ -77,7 +80,7 @@ def program(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (init, keygen, keys, run, up, demo, plugins, nodes, sim):
+for command in (init, new, keygen, keys, run, up, demo, plugins, nodes, sim):
     program.add_command(command)
 
 

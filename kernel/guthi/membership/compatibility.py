@@ -29,7 +29,7 @@ def incompatibility(mine: Member, theirs: Member) -> str | None:
         if not _fit(version, other):
             return (
                 f"it runs plugin {name} {other} and this node {version}, which do not understand one another; "
-                "install the same version on both"
+                "install the same version on both (guthi plugins shows what is installed)"
             )
     return None
 

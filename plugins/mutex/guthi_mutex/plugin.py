@@ -76,15 +76,14 @@ class MutexPlugin(guthi.Plugin):
         for error in (AlgorithmConflict, LockLost, LockNotHeld, NoQuorum, StaleFence):
             self.node.codec.register(error, f"mutex.{error.__name__}")
         self.node.codec.register(Fence, "mutex.Fence")
-        algorithms = self._algorithms()
-        if self.node.me.role is guthi.Role.CLIENT:
+        if self.node.me.role is guthi.Role.CLIENT:  # it asks a peer, whatever the algorithm
             client = ClientLocks(self.node)
             stack.push_async_callback(client.leave)
             self.node.provide(MUTEX, Mutex(self.node, client, None))
             self.node.provide(VIEWS, Views(lambda _: None, self.config.lease))  # a client is in none
             return
         settings = Settings(self.config.policy, self.config.lease, self.config.quorum)
-        keeper = self._keeper = Keeper(self.node, settings, algorithms)
+        keeper = self._keeper = Keeper(self.node, settings, self._algorithms())
         stack.push_async_callback(keeper.leave)
         counter = Counter(self.node, keeper)
         stack.push_async_callback(counter.leave)

@@ -37,7 +37,7 @@ def test_the_reason_says_what_differs_and_what_to_do() -> None:
     one, two = replace(member(1), plugins=(("rpc", "1.0"),)), replace(member(2), plugins=(("rpc", "2.0"),))
     assert incompatibility(one, two) == (
         "it runs plugin rpc 2.0 and this node 1.0, which do not understand one another; "
-        "install the same version on both"
+        "install the same version on both (guthi plugins shows what is installed)"
     )
     assert incompatibility(member(1), replace(member(2), protocol=2)) == (
         "it speaks protocol 2 and this node 1; install the same version of guthi on both"

@@ -220,3 +220,12 @@ async def test_hooks_tell_a_client_what_becomes_of_its_locks(world: World) -> No
         ("granted", "render", second.fence),
         ("lost", "render", second.fence),
     ]
+
+
+@simulated
+async def test_a_client_needs_no_plugin_that_brings_its_networks_algorithm(world: World) -> None:
+    # `guthi lock` reads the network's node file, and runs mutex alone.
+    table = {"algorithm": "of-another-plugin"}
+    await world.start("eve", plugins=["mutex"], node={"role": "client"}, mutex=table)
+    with pytest.raises(guthi.ConfigError, match="there is no algorithm 'of-another-plugin'"):
+        await world.start("alice", plugins=["mutex"], mutex=table)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
 from rich.console import Console
 
-from guthi.errors import UsageError
+from guthi.api import Address
+from guthi.errors import ConfigError, UsageError
 from guthi.runner import run_loop, until_asked_to_end
-from guthi_mandelbrot.kernel import EscapeTimes, Region, View
+from guthi_mandelbrot.kernel import Region, View
 from guthi_mandelbrot.mischief import Mischief
 from guthi_mandelbrot.picture import check_output, colours, write_png
-from guthi_mandelbrot.report import Report
+from guthi_mandelbrot.spectator import spectate
 from guthi_mandelbrot.staging import Order, compute
 
 __all__ = ["NAMED_REGIONS", "STOPPED", "demo"]
@@ -29,6 +31,8 @@ NAMED_REGIONS: Final = {
     "spiral": Region.around(-0.7615, -0.0848, 0.0012),
     "star": Region.around(-0.1011, 0.9563, 0.012),
 }
+T = TypeVar("T")
+
 STOPPED: Final = 130  # the exit code of a program that Ctrl-C, or SIGTERM, has ended before its time
 
 
@@ -60,6 +64,14 @@ def _part(_context: click.Context, _option: click.Parameter, text: str) -> float
     if number is None or not 0 < int(number[1]) < 100:
         raise click.BadParameter(f"{text!r} is no part of a picture; write for example 30%")
     return int(number[1]) / 100
+
+
+def _address(_context: click.Context, _option: click.Parameter, text: str | None) -> Address | None:
+    """Read "127.0.0.1:6969"."""
+    try:
+        return Address.parse(text) if text is not None else None
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _output(_context: click.Context, _option: click.Parameter, path: Path) -> Path:
@@ -94,7 +106,8 @@ def _output(_context: click.Context, _option: click.Parameter, path: Path) -> Pa
     show_default=True,
     help="The PNG file to write.",
 )
-@click.option("--kill", type=click.IntRange(0), default=0, help="Kill so many of the nodes in mid-picture.")
+@click.option("--kill", type=click.IntRange(0), default=0, help="Kill so many of the helping nodes in mid-picture.")
+@click.option("--kill-initiator", is_flag=True, help="Kill the node that began the picture, in mid-picture.")
 @click.option("--late", type=click.IntRange(0, 64), default=0, help="Start so many further nodes in mid-picture.")
 @click.option(
     "--at",
@@ -102,9 +115,15 @@ def _output(_context: click.Context, _option: click.Parameter, path: Path) -> Pa
     default="30%",
     show_default=True,
     metavar="PERCENT",
-    help="How much of the picture is done when --kill and --late come into force.",
+    help="How much of the picture is done when --kill, --kill-initiator and --late come into force.",
 )
 @click.option("--baseline/--no-baseline", default=True, help="First compute it on one node alone, for the speed-up.")
+@click.option(
+    "--watch",
+    callback=_address,
+    metavar="HOST:PORT",
+    help="Start nothing; watch the picture of a demo that runs, and write it to --output.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def demo(
     size: tuple[int, int],
@@ -114,9 +133,11 @@ def demo(
     bands: int,
     output: Path,
     kill: int,
+    kill_initiator: bool,
     late: int,
     at: float,
     baseline: bool,
+    watch: Address | None,
     as_json: bool,
 ) -> None:
     """Compute a Mandelbrot picture on several nodes, each a process of its own on this machine.
@@ -125,27 +146,37 @@ def demo(
     Examples:
       guthi demo mandelbrot --region seahorse --nodes 2 --output seahorse.png
       guthi demo mandelbrot --kill 2 --late 1 --at 30%
+      guthi demo mandelbrot --kill-initiator
     """
+    if watch is not None:
+        write_png(colours(_done(spectate(watch))), output)
+        click.echo(f"picture: {output}")
+        return
     view = _view(region, size, iterations)
-    if kill >= nodes:
+    if kill + kill_initiator >= nodes:
         raise click.BadParameter(f"of {nodes} nodes {nodes - 1} can be killed: one has to go on", param_hint="'--kill'")
-    mischief = Mischief(kill, late, at)
-    finished: list[tuple[EscapeTimes, Report]] = []
-
-    async def work() -> None:
-        finished.append(await compute(Order(view, nodes, bands, baseline, mischief), output))
-
-    with suppress(KeyboardInterrupt):  # Windows, or before the loop hears signals
-        run_loop(until_asked_to_end(work()))
-    if not finished:
-        click.echo("stopped before the picture was complete", err=True)
-        raise SystemExit(STOPPED)
-    [(times, report)] = finished
+    mischief = Mischief(kill, late, at, kill_initiator)
+    times, report = _done(compute(Order(view, nodes, bands, baseline, mischief), output))
     write_png(colours(times), output)
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:
         report.print_to(Console())
+
+
+def _done(work: Coroutine[Any, Any, T]) -> T:
+    """What the work gives; where the user ends it, the program ends too."""
+    finished: list[T] = []
+
+    async def finish() -> None:
+        finished.append(await work)
+
+    with suppress(KeyboardInterrupt):  # Windows, or before the loop hears signals
+        run_loop(until_asked_to_end(finish()))
+    if not finished:
+        click.echo("stopped before the picture was complete", err=True)
+        raise SystemExit(STOPPED)
+    return finished[0]
 
 
 def _view(region: Region, size: tuple[int, int], iterations: int) -> View:

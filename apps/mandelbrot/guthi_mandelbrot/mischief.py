@@ -18,11 +18,16 @@ __all__ = ["Mischief", "Troublemaker"]
 
 @dataclass(frozen=True, slots=True)
 class Mischief:
-    """`kill` nodes die, and `late` further ones are started, when the part `at` (0 to 1) of the bands is done."""
+    """What happens when the part `at` (0 to 1) of the bands is done.
+
+    `kill` of those nodes die that only help, with `kill_initiator` also the one that began the picture; `late` further
+    ones are started.
+    """
 
     kill: int = 0
     late: int = 0
     at: float = 0.3
+    kill_initiator: bool = False
 
 
 class Troublemaker:
@@ -40,10 +45,13 @@ class Troublemaker:
         self._wanted = max(round(mischief.at * bands), 1)
         self._starting: list[asyncio.Task[None]] = []
 
-    def band_done(self, done: int) -> None:
-        """So many bands are done."""
+    def band_done(self, done: int, initiator: str) -> None:
+        """So many bands are done of a picture that this node has begun."""
         if done == self._wanted:
-            victims = list(self._launcher.processes.values())[: self._mischief.kill]
+            helpers = [each for name, each in self._launcher.processes.items() if name != initiator]
+            victims = helpers[: self._mischief.kill]
+            if self._mischief.kill_initiator:
+                victims.append(self._launcher.processes[initiator])
             survivors = [each for each in self._launcher.processes.values() if each not in victims]
             for victim in victims:
                 victim.kill()

@@ -1,32 +1,33 @@
 """How bands of a picture are offered to the network as one function, and how a picture is put together from many nodes.
 
-The cut is by rows. There are more bands than nodes, and `map` hands out the next one when a node is done: so slow
+`render_distributed` gives the picture to its caller; `painting` keeps it in variables, where it outlives whoever began
+it. The cut is by rows. There are more bands than nodes, and `map` hands out the next one when a node is done: so slow
 nodes and bands dense with work even out by themselves. A band of a node that died is computed elsewhere, from its last
 checkpoint on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
 import guthi
 from guthi.errors import PeerBreach, UsageError
-from guthi_mandelbrot.kernel import EscapeTimes, Region, View, render_band
+from guthi_dvar import DVAR
+from guthi_mandelbrot.bands import Band, render_resumed, split_rows
+from guthi_mandelbrot.job import pictures_in, view_numbers
+from guthi_mandelbrot.kernel import EscapeTimes, Region, View
+from guthi_mandelbrot.painting import Painting
+from guthi_mandelbrot.share import Share
 from guthi_rpc import RPC, Rpc, current_call
 
 __all__ = ["FUNCTION", "MandelbrotPlugin", "Share", "render_distributed", "split_rows"]
 
 FUNCTION: Final = "mandelbrot.render_band"
-
-_STRIP_PIXELS: Final = 16_384  # between two checkpoints: fewer, and numpy is no longer busy with the pixels
-
-Band: TypeAlias = tuple[int, int]  # the first row, and how many
 
 
 class MandelbrotPlugin(guthi.Plugin):
@@ -45,12 +46,48 @@ class MandelbrotPlugin(guthi.Plugin):
         largest_band_pixels: int = 2**26
 
     def __init__(self, node: guthi.Node, config: Config) -> None:
+        super().__init__(node, config)
         self._rpc = node.require(RPC)
         self._largest_band_pixels = config.largest_band_pixels
+        self._painting: Painting | None = None
 
     async def run(self, stack: AsyncExitStack) -> None:
         """Announce the function to all nodes."""
         self._rpc.register(self.render_band, name=FUNCTION, run="thread")
+
+    @guthi.hookimpl
+    def node_started(self) -> None:
+        """Where there are variables, pictures can be kept in them."""
+        if DVAR in self.node.services and self.node.me.role is guthi.Role.PEER:
+            self._painting = Painting(self.node, self._rpc, self.node.require(DVAR), self._largest_band_pixels)
+            self._painting.leading.consider_all()
+
+    @guthi.hookimpl
+    def node_stopping(self) -> None:
+        """Others are to go on with what this node leads."""
+        if self._painting is not None:
+            self._painting.leading.stop()
+
+    @guthi.hookimpl
+    def member_failed(self) -> None:
+        """It may have led a picture."""
+        self._leader_may_be_gone()
+
+    @guthi.hookimpl
+    def member_left(self) -> None:
+        """It may have led a picture."""
+        self._leader_may_be_gone()
+
+    def _leader_may_be_gone(self) -> None:
+        if self._painting is not None:
+            self._painting.leading.consider_all()
+
+    @guthi.hookimpl(optionalhook=True)
+    def variable_changed(self, name: str) -> None:
+        """A picture is heard of, perhaps after its leader was lost."""
+        if self._painting is not None:
+            for picture in pictures_in([name]):
+                self._painting.leading.consider(picture)
 
     def render_band(
         self,
@@ -75,55 +112,7 @@ class MandelbrotPlugin(guthi.Plugin):
                 " computes at once; ask for more and smaller bands"
             )
         view = View(Region(left, right, bottom, top), width, height, iterations)
-        done = _resumed(current_call().state, (rows, width))
-        times = np.empty((rows, width), np.uint32)
-        times[: len(done)] = done
-        strip_rows = max(_STRIP_PIXELS // width, 1)
-        for start in range(len(done), rows, strip_rows):
-            end = min(start + strip_rows, rows)
-            times[start:end] = render_band(view, first_row + start, end - start)
-            if end < rows:
-                current_call().checkpoint(times[:end])
-        return [times, len(done)]
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What one node did for a picture: bands, rows, and the seconds that it spent on them, without the network.
-
-    `taken_over` says of how many bands from which nodes, which were lost at them, and `resumed_rows` how many rows of
-    these were done already.
-    """
-
-    node: str
-    bands: int = 0
-    rows: int = 0
-    busy_s: float = 0.0
-    taken_over: Mapping[str, int] = field(default_factory=dict)
-    resumed_rows: int = 0
-
-    def with_band(self, rows: int, seconds: float, lost_on: Sequence[str], resumed_rows: int) -> Share:
-        """The share with one band more."""
-        taken_over = dict(self.taken_over)
-        if lost_on:
-            taken_over[lost_on[-1]] = taken_over.get(lost_on[-1], 0) + 1
-        return Share(
-            self.node,
-            self.bands + 1,
-            self.rows + rows,
-            self.busy_s + seconds,
-            taken_over,
-            self.resumed_rows + resumed_rows,
-        )
-
-
-def split_rows(height: int, bands: int) -> list[Band]:
-    """Cut `height` rows into at most `bands` bands that differ by at most one row, from top to bottom."""
-    if bands < 1:
-        raise UsageError(f"the number of bands is {bands}; it must be 1 or more")
-    bands = min(bands, height)
-    edges = [height * band // bands for band in range(bands + 1)]
-    return [(start, end - start) for start, end in pairwise(edges)]
+        return list(render_resumed(view, first_row, rows, current_call().state))
 
 
 async def render_distributed(
@@ -157,9 +146,7 @@ async def render_distributed(
 
 def _arguments(view: View, band: Band) -> tuple[float | int, ...]:
     """The positional arguments of FUNCTION: plain numbers, so that any language can call it."""
-    region = view.region
-    borders = (region.left, region.right, region.bottom, region.top)
-    return (*borders, view.width, view.height, view.iterations, *band)
+    return (*view_numbers(view), *band)
 
 
 def _checked(value: Any, shape: tuple[int, int], node: str) -> tuple[EscapeTimes, int]:
@@ -168,12 +155,3 @@ def _checked(value: Any, shape: tuple[int, int], node: str) -> tuple[EscapeTimes
         case [np.ndarray() as times, int(resumed)] if times.shape == shape and times.dtype == np.uint32:
             return times, resumed
     raise PeerBreach(f"{node} answered {FUNCTION} with something that is not {shape[0]} rows of {shape[1]} pixels")
-
-
-def _resumed(state: Any, shape: tuple[int, int]) -> EscapeTimes:
-    """The rows that an earlier attempt had done; none where it left nothing, or nothing that fits."""
-    rows, width = shape
-    is_band = isinstance(state, np.ndarray) and state.dtype == np.uint32 and state.ndim == 2
-    if is_band and state.shape[1] == width and state.shape[0] <= rows:
-        return np.asarray(state, np.uint32)
-    return np.empty((0, width), np.uint32)

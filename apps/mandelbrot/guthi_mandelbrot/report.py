@@ -21,7 +21,7 @@ class Report:
     """A finished picture: `wall_s` by all nodes, `baseline_s` by one node alone (None: not measured).
 
     `shares` has one entry a node that was started, also where it did nothing; `lost` says of those that died how, as in
-    "was killed by SIGKILL".
+    "was killed by SIGKILL". `leaders` are the names of those who gave out the bands, one after the other.
     """
 
     output: Path
@@ -29,6 +29,7 @@ class Report:
     wall_s: float
     baseline_s: float | None
     lost: Mapping[str, str] = field(default_factory=dict)
+    leaders: Sequence[str] = ()
 
     @property
     def speed_up(self) -> float | None:
@@ -45,6 +46,7 @@ class Report:
             "wall_s": self.wall_s,
             "baseline_s": self.baseline_s,
             "speed_up": self.speed_up,
+            "leaders": list(self.leaders),
         }
 
     def print_to(self, console: Console) -> None:
@@ -76,6 +78,9 @@ class Report:
         lines = [f"{count} node{'s' if started != 1 else ''}: {self.wall_s:.2f} s"]
         if self.baseline_s is not None:
             lines.append(f"one node alone: {self.baseline_s:.2f} s, so {self.speed_up:.2f} times faster")
+        if len(self.leaders) > 1:
+            first, *others = self.leaders
+            lines.append(f"begun by {first}; led to its end by {' after '.join(reversed(others))}")
         return [*lines, f"picture: {self.output}"]
 
     def _part(self, share: Share) -> float:

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from itertools import count
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import guthi
+from guthi import PeerLost
 from guthi.configuration.cluster import Cluster
 from guthi.configuration.config import Config, NodeConfig
 from guthi.launcher import Launcher, NodeProcess
+from guthi_dvar import DVAR, Dvar
+from guthi_mandelbrot.bands import Band
+from guthi_mandelbrot.canvas import Canvas
+from guthi_mandelbrot.contribution import contributions, shares
+from guthi_mandelbrot.job import Job, view_numbers
 from guthi_mandelbrot.kernel import EscapeTimes, View
+from guthi_mandelbrot.leading import PAINT
 from guthi_mandelbrot.mischief import Mischief, Troublemaker
-from guthi_mandelbrot.plugin import FUNCTION, Share, render_distributed
+from guthi_mandelbrot.painting import BEGIN
+from guthi_mandelbrot.plugin import render_distributed
 from guthi_mandelbrot.report import Report
+from guthi_mandelbrot.share import Share
 from guthi_mandelbrot.watch import deaths_told, unless_all_end
 from guthi_rpc import RPC, NoProvider, Rpc
 
 __all__ = ["Order", "compute"]
 
 _READY_TIMEOUT_S: Final = 15.0
+_PICTURE: Final = "demo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +64,19 @@ async def compute(order: Order, output: Path) -> tuple[EscapeTimes, Report]:
             client = guthi.Node(_client_config(cluster.nodes[0], processes))
             async with deaths_told(processes, lambda line: _say(console, line)), client as node:
                 rpc = node.require(RPC)
-                await rpc.available(FUNCTION, nodes=order.nodes, timeout=_READY_TIMEOUT_S)
-                painter = _Painter(rpc, order.view, order.bands, console)
+                await rpc.available(PAINT, nodes=order.nodes, timeout=_READY_TIMEOUT_S)
+                entry = processes[-1].address  # the last to be killed
+                _say(console, f"guthi: watch it with: guthi demo mandelbrot --watch {entry}")
+                painter = _Painter(rpc, node.require(DVAR), order.view, order.bands, console)
                 baseline_s = await painter.baseline_s(processes[0]) if order.baseline else None
-                bands = min(order.bands, order.view.height)
+                bands = len(Job.first(order.view, order.bands, node.id, node.name).bands)
                 trouble = Troublemaker(order.mischief, launcher, latecomers, bands, lambda line: _say(console, line))
                 try:
-                    times, shares, wall_s = await painter.picture(processes, trouble.band_done)
+                    painted = await painter.picture(processes, trouble.band_done)
                 finally:
                     await trouble.close()
                 lost = {process.name: process.fate for process in processes if process.returncode is not None}
-    return times, Report(output, shares, wall_s, baseline_s, lost)
+    return painted.times, Report(output, painted.shares, painted.wall_s, baseline_s, lost, painted.leaders)
 
 
 def _client_config(like: Config, processes: Sequence[NodeProcess]) -> Config:
@@ -71,7 +85,7 @@ def _client_config(like: Config, processes: Sequence[NodeProcess]) -> Config:
     It may join through any of them, since the first could be dead already.
     """
     join = tuple(process.address for process in processes if process.address is not None)
-    node = NodeConfig(name="demo", role="client", join=join, plugins=("rpc",))
+    node = NodeConfig(name="demo", role="client", join=join, plugins=("rpc", "dvar"))
     return replace(like, node=node, plugins={})
 
 
@@ -80,47 +94,80 @@ def _say(console: Console, line: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class _Painted:
+    """A finished picture, who did what for it, the seconds, and who gave out the bands."""
+
+    times: EscapeTimes
+    shares: Sequence[Share]
+    wall_s: float
+    leaders: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Painter:
     """Has a picture computed, with a progress bar where standard error is a terminal."""
 
     rpc: Rpc
+    dvar: Dvar
     view: View
     bands: int
     console: Console
 
     async def baseline_s(self, process: NodeProcess) -> float | None:
         """The seconds that one node takes alone, over the same network and in the same bands; None if it dies."""
-        alone = self._timed("one node alone", on=[process.name])
+        alone = self._alone(process.name)
         done = await unless_all_end([process], alone)
         if done is None:
             _say(self.console, f"guthi: {process.name} was to compute the picture alone; there will be no speed-up")
-            return None
-        return done[2]
+        return done
 
-    async def picture(
-        self, processes: Sequence[NodeProcess], band_done: Callable[[int], None]
-    ) -> tuple[EscapeTimes, list[Share], float]:
-        """The picture, the share of each node, and the seconds. Raises NoProvider when all nodes die."""
-        done = await unless_all_end(processes, self._timed(f"{len(processes)} nodes", band_done=band_done))
+    async def _alone(self, name: str) -> float:
+        with self._bar("one node alone") as advance:
+            start = time.perf_counter()
+            await render_distributed(self.rpc, self.view, self.bands, on=[name], progress=lambda _: advance())
+            return time.perf_counter() - start
+
+    async def picture(self, processes: Sequence[NodeProcess], band_done: Callable[[int, str], None]) -> _Painted:
+        """The picture, which the nodes compute and keep among themselves. Raises NoProvider when all nodes die."""
+        done = await unless_all_end(processes, self._watched(processes, band_done))
         if done is None:
             fates = ", ".join(f"{process.name} {process.fate}" for process in processes)
             raise NoProvider(f"no node is left to compute the picture: {fates}")
-        times, shares, wall_s = done
-        by_name = {share.node: share for share in shares}
-        started = {process.name: Share(process.name) for process in processes}
-        return times, list({**started, **by_name}.values()), wall_s
+        return done
 
-    async def _timed(
-        self, title: str, *, on: Sequence[str] | None = None, band_done: Callable[[int], None] = lambda _: None
-    ) -> tuple[EscapeTimes, tuple[Share, ...], float]:
+    async def _watched(self, processes: Sequence[NodeProcess], band_done: Callable[[int, str], None]) -> _Painted:
+        times = np.empty((self.view.height, self.view.width), np.uint32)
+        with self._bar(f"{len(processes)} nodes") as advance:
+            start, done = time.perf_counter(), count(1)
+            await self._begin(processes)
+            canvas = await Canvas.open(self.dvar, _PICTURE)
+            initiator = (await canvas.job()).leaders[0][1]
+
+            def band_is_there(band: Band, values: EscapeTimes) -> None:
+                times[band[0] : band[0] + band[1]] = values
+                advance()
+                band_done(next(done), initiator)
+
+            job = await canvas.follow(band_is_there)
+            wall_s = time.perf_counter() - start
+        by_name = {process.name: Share(process.name) for process in processes}
+        by_name.update((share.node, share) for share in shares(await contributions(self.dvar, _PICTURE)))
+        return _Painted(times, list(by_name.values()), wall_s, [name for _, name in job.leaders])
+
+    async def _begin(self, processes: Sequence[NodeProcess]) -> None:
+        """Let the first that lives begin the picture, and lead."""
+        for process in processes:
+            if process.returncode is None:
+                try:
+                    await self.rpc.call(BEGIN, _PICTURE, *view_numbers(self.view), self.bands, on=process.name)
+                    return
+                except PeerLost:
+                    continue
+        raise NoProvider("no node is left to begin the picture")
+
+    @contextmanager
+    def _bar(self, title: str) -> Iterator[Callable[[], None]]:
         columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as progress:
             task = progress.add_task(title, total=min(self.bands, self.view.height))
-            start, done = time.perf_counter(), count(1)
-
-            def one_more(_node: str) -> None:
-                progress.advance(task)
-                band_done(next(done))
-
-            times, shares = await render_distributed(self.rpc, self.view, self.bands, on=on, progress=one_more)
-            return times, shares, time.perf_counter() - start
+            yield lambda: progress.advance(task)

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from guthi.api import Address
 from guthi.configuration.cluster import Cluster
 from guthi_mandelbrot import EscapeTimes, Region, Share, View, colours, demo, render
 from guthi_mandelbrot.demo import NAMED_REGIONS
@@ -58,10 +59,31 @@ def test_a_picture_and_a_table_by_default(run: Callable[..., Result], orders: li
 def test_mischief_reaches_the_order(run: Callable[..., Result], orders: list[Order]) -> None:
     assert run("--kill", "2", "--late", "1", "--at", "45%").exit_code == 0
     assert orders[0].mischief == Mischief(2, 1, 0.45)
+    assert run("--kill", "2", "--kill-initiator").exit_code == 0
+    assert orders[1].mischief == Mischief(2, 0, 0.3, kill_initiator=True)
     assert run("--kill", "4").exit_code == 2
+    assert "one has to go on" in run("--kill", "3", "--kill-initiator").stderr
     assert "one has to go on" in run("--kill", "4").stderr
     for part in ("0%", "100", "a third"):
         assert "write for example 30%" in run("--at", part).stderr
+
+
+def test_watching_starts_nothing_and_writes_the_picture(
+    run: Callable[..., Result], orders: list[Order], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    times = render(View(NAMED_REGIONS["full"].widened_to(4 / 3), 40, 30, 50))
+    asked: list[Address] = []
+
+    async def spectate(address: Address) -> EscapeTimes:
+        asked.append(address)
+        return times
+
+    monkeypatch.setattr(demo, "spectate", spectate)
+    result = run("--watch", "127.0.0.1:6969", "--output", "seen.png")
+    assert (result.exit_code, result.stdout) == (0, "picture: seen.png\n")
+    assert (asked, orders) == ([Address("127.0.0.1", 6969)], [])
+    with Image.open(tmp_path / "seen.png") as image:
+        assert np.array_equal(np.asarray(image), colours(times))
 
 
 def test_all_options(run: Callable[..., Result], orders: list[Order], tmp_path: Path) -> None:
@@ -90,6 +112,7 @@ def test_all_options(run: Callable[..., Result], orders: list[Order], tmp_path: 
         ("--bands", "0", "--bands"),
         ("--output", "nowhere/a.png", "the folder nowhere does not exist"),
         ("--output", "a.txt", "end it in .png"),
+        ("--watch", "here", "write host:port"),
     ],
 )
 def test_a_bad_option_is_told_before_any_work(
@@ -136,7 +159,7 @@ def test_every_named_region_is_worth_a_look(name: str) -> None:
 def test_the_cluster_file_has_the_four_nodes() -> None:
     cluster = tomllib.loads(files("guthi_mandelbrot").joinpath("cluster.toml").read_text())
     assert [node["name"] for node in cluster["cluster"]["nodes"]] == ["alice", "bob", "carol", "dave"]
-    assert cluster["node"]["plugins"] == ["rpc", "health", "mandelbrot"]
+    assert cluster["node"]["plugins"] == ["rpc", "health", "dvar", "mandelbrot"]
 
 
 def test_a_lost_node_costs_seconds() -> None:

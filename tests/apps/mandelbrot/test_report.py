@@ -72,6 +72,13 @@ def test_what_was_taken_over_is_told() -> None:
     assert report.as_json()["nodes"][2]["taken_over"] == {"alice": 1, "bob": 1}
 
 
+def test_who_went_on_is_told() -> None:
+    report = Report(Path("a.png"), SHARES, 2.0, None, {}, ["alice", "bob", "carol"])
+    assert "begun by alice; led to its end by carol after bob" in printed(report, terminal=False)
+    assert report.as_json()["leaders"] == ["alice", "bob", "carol"]
+    assert "begun" not in printed(Report(Path("a.png"), SHARES, 2.0, None, {}, ["alice"]), terminal=False)
+
+
 def test_a_long_path_stays_on_one_line() -> None:
     path = Path("/" + "very-long-folder-name/" * 20 + "a.png")
     assert str(path) in printed(Report(path, SHARES, 1.0, 1.0), terminal=False).splitlines()[-1]

@@ -3,18 +3,21 @@
 With `discovery = "lan"` a node announces itself by multicast DNS (RFC 6762, RFC 6763) and joins whoever announces the
 same cluster; the rest is gossip. An announcement has the short node id, addresses, and for each cluster key a tag,
 which is a hash of the key's id: it tells clusters apart and says nothing about the key. Anybody on the network can
-read announcements, and can invent them: whoever is found that way is only sent a sealed Hello, and that to at most
-MAX_FOUND addresses in a node's life.
+read announcements, and can invent them: whoever is found that way is only sent a sealed Hello, and that to MAX_FOUND
+addresses at once, then to one more each second at most. The last MAX_FOUND that were heard of are remembered and said
+hello to as those of a join list are; for a newcomer the one not heard of for longest is given up. So nodes that often
+start anew on other ports are found, however long this one lives.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
 from guthi.api import Address, Announcement, Beacon, Host
+from guthi.bucket import TokenBucket
 from guthi.errors import AddressUnavailable
 from guthi.membership.members import Member
 from guthi.security.keyring import ClusterKey, Keyring
@@ -22,6 +25,7 @@ from guthi.security.keyring import ClusterKey, Keyring
 __all__ = ["LanDiscovery", "announcement_of", "cluster_tag"]
 
 MAX_FOUND = 256
+FOUND_PER_S = 1.0
 MAX_TAGS = 8  # what stands in one string of a text record; the keys used first are those that others have
 TAG_BYTES = 8
 
@@ -39,17 +43,32 @@ def announcement_of(me: Member, keyring: Keyring) -> Announcement:
 
 
 class LanDiscovery:
-    """Announces one node and listens to others. `join` is given the addresses of those newly found."""
+    """Announces one node and listens to others.
 
-    def __init__(self, host: Host, join: Callable[[Sequence[Address]], None]) -> None:
-        self._host, self._join = host, join
+    `join` is given the addresses of those newly found, `part` those that are not to be said hello to any more, `clock`
+    gives seconds.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        join: Callable[[Sequence[Address]], None],
+        part: Callable[[Sequence[Address]], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._host, self._join, self._part, self._clock = host, join, part, clock
         self._beacon: Beacon | None = None
         self._announcement = Announcement("", (), ())
-        self._found: set[Address] = set()
+        self._found: dict[Address, None] = {}  # the one not heard of for longest is first
+        self._listed: frozenset[Address] = frozenset()
+        self._allowance = TokenBucket(FOUND_PER_S, MAX_FOUND, clock())
 
-    async def start(self, announcement: Announcement) -> None:
-        """Begin; where there is no multicast, say so and do without. Raises ConfigError where a library is missing."""
-        self._announcement = announcement
+    async def start(self, announcement: Announcement, listed: Iterable[Address] = ()) -> None:
+        """Begin; those `listed` are joined anyway. Where there is no multicast, say so and do without.
+
+        Raises ConfigError where a library is missing.
+        """
+        self._announcement, self._listed = announcement, frozenset(listed)
         try:
             self._beacon = await self._host.open_beacon(announcement, self.found)
         except AddressUnavailable as error:
@@ -62,11 +81,27 @@ class LanDiscovery:
             return
         on_this_machine = any(address.is_loopback for address in mine.addresses)
         addresses = [each for each in other.addresses if on_this_machine or not each.is_loopback]
-        news = [each for each in dict.fromkeys(addresses) if each not in self._found]
-        news = news[: MAX_FOUND - len(self._found)]
+        news = [each for each in dict.fromkeys(addresses) if self._is_news(each)]
         if news:
-            self._found.update(news)
+            self._part([self._forget_first() for _ in range(len(self._found) - MAX_FOUND)])
             self._join(news)
+
+    def _is_news(self, address: Address) -> bool:
+        if address in self._listed:
+            return False
+        if address in self._found:
+            del self._found[address]
+            self._found[address] = None
+            return False
+        is_allowed = self._allowance.take(self._clock())
+        if is_allowed:
+            self._found[address] = None
+        return is_allowed
+
+    def _forget_first(self) -> Address:
+        first = next(iter(self._found))
+        del self._found[first]
+        return first
 
     def change(self, announcement: Announcement) -> Coroutine[Any, Any, None] | None:
         """The node's keys have changed; returns what is to be done about it, if anything."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from guthi.acquaintances import Acquaintances
 from guthi.addressing import follow_addresses, resolved
 from guthi.api import Address, Buffer, Host, NodeId
 from guthi.backpressure import Backpressure
@@ -64,6 +65,7 @@ class Network:
         self.membership: Membership  # made by `open`: a record says where its node can be reached
         self._syncing: Syncing  # likewise
         self._entry: Entry  # likewise
+        self._acquaintances: Acquaintances  # likewise
         self._consequences: Consequences  # likewise
         self.keys: Rotating  # likewise
         self.gossip_at: float | None = None  # when the membership machine wants to be called; it changes in `perform`
@@ -97,7 +99,12 @@ class Network:
         self._datagram_limit: Callable[[Address], int] = lambda _: config.transport.max_datagram
         self.whereabouts = Whereabouts()
         self._parting = Parting(self.endpoint, self.requests, self.name_of)
-        self._lan = LanDiscovery(host, lambda found: self.perform(self.membership.join(found, self._loop.time())))
+        self._lan = LanDiscovery(
+            host,
+            lambda found: self.perform(self.membership.join(found, self._loop.time())),
+            lambda gone: self.membership.join_no_more(gone),
+            self._loop.time,
+        )
 
     def _broadcasting(self, codec: Codec) -> Broadcasting:
         tree = Plumtree(
@@ -128,6 +135,7 @@ class Network:
         self.keys = Rotating(self.requests, self._rotation(me.id), me.id, self.membership.everybody)
         self._syncing = Syncing(self.requests, self.membership.comparing, self._merge)
         self._entry = Entry(self._syncing.joined)
+        self._acquaintances = self._made_acquaintances()
         self._consequences = self._made_consequences()
         self.gossip_at = self.membership.deadline
         self._introduce()
@@ -137,6 +145,11 @@ class Network:
             self._tasks.start(follow_addresses(host, port.local_address, lambda: self.membership.me.addresses, tell))
         return port.local_address
 
+    def _made_acquaintances(self) -> Acquaintances:
+        node = self._config.node
+        folder = node.data_dir if node.discovery != "static" else None  # there, whom to know is what `join` says
+        return Acquaintances(folder, self._own_id, self.membership.alive, self.membership.address_of)
+
     def _made_consequences(self) -> Consequences:
         return Consequences(
             self.endpoint.gossip,
@@ -144,6 +157,7 @@ class Network:
             self._entry.refused,
             (
                 self.whereabouts.member_changed,
+                self._acquaintances.member_changed,
                 self._parting.member_changed,
                 self.broadcasting.member_changed,
                 telling(self._hooks),
@@ -156,7 +170,7 @@ class Network:
         self.perform(())
 
     async def join(self, addresses: Iterable[Address], timeout_s: float) -> None:
-        """Join through whichever of the addresses answers first.
+        """Join through whichever of the addresses answers first; with none, those kept from before a restart are tried.
 
         Raises JoinFailed when none answers in time, or all refuse, unless one of them is this node's own: it is the
         one that the others join.
@@ -166,10 +180,10 @@ class Network:
         for address in wanted:
             found += await self._host.resolve(address)
         if self._config.node.discovery == "lan":
-            await self._lan.start(announcement_of(self.membership.me, self.endpoint.keyring))
+            await self._lan.start(announcement_of(self.membership.me, self.endpoint.keyring), found)
         others = [address for address in found if address not in self.membership.me.addresses]
         is_first = len(others) < len(found)
-        self.perform(self.membership.join(others, self._loop.time()))
+        self.perform(self.membership.join(others or self._acquaintances.former, self._loop.time()))
         if not wanted or is_first:
             self._syncing.joined.set()
             return
@@ -310,7 +324,7 @@ class Network:
 
     def _route(self, peer: NodeId) -> Route | None:
         member = self.membership.get(peer)
-        return Route(self.membership.address_of(member), member.public_key) if member is not None else None
+        return Route(self.membership.routes.dial(member), member.public_key) if member is not None else None
 
     def _datagram_bytes(self, address: Address) -> int:
         return self._datagram_limit(address)

@@ -88,6 +88,7 @@ class Receiving:
         if record.id != event.peer:
             raise MalformedMessage("it introduced itself as somebody else")
         network = self._network
+        network.membership.routes.answered(event.peer)
         network.perform(network.membership.met(record, self._loop.time()))
         network.membership.moved(event.peer, event.address)
         if network.membership.get(event.peer) is None:
@@ -98,6 +99,7 @@ class Receiving:
     def _disconnected(self, event: PeerDisconnected) -> None:
         self._requests.peer_lost(event.peer, event.reason)
         member = self._network.membership.get(event.peer)
+        self._network.membership.routes.ended(event.peer, member, silent=event.silent)
         if event.silent and member is not None and member.state is MemberState.ALIVE:
             log.info("%s is suspected: %s", member.name, event.reason)
             self._network.accuse(event.peer, MemberState.SUSPECT, path="direct", evidence=event.reason)

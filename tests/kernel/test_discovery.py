@@ -6,7 +6,7 @@ import asyncio
 import builtins
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,9 +36,25 @@ class Silent:
     async def close(self) -> None: ...
 
 
-async def listening(joined: list[Address], me: Sequence[Address] = ADDRESSES) -> LanDiscovery:
-    lan = LanDiscovery(Silent(), joined.extend)  # type: ignore[arg-type]
-    await lan.start(Announcement("me", tuple(me), (cluster_tag(KEY),)))
+class Hour:
+    """A clock that is set."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def listening(
+    joined: list[Address],
+    me: Sequence[Address] = ADDRESSES,
+    *,
+    clock: Hour | None = None,
+    left: Callable[[Sequence[Address]], None] = lambda _: None,
+    listed: Sequence[Address] = (),
+) -> LanDiscovery:
+    lan = LanDiscovery(Silent(), joined.extend, left, clock or Hour())  # type: ignore[arg-type]
+    await lan.start(Announcement("me", tuple(me), (cluster_tag(KEY),)), listed)
     return lan
 
 
@@ -86,6 +102,46 @@ async def test_announcements_without_end_are_joined_up_to_a_bound() -> None:
     for number in range(10 * MAX_FOUND):
         lan.found(heard(Address("10.0.0.3", 1 + number), Address("10.0.0.4", 1 + number)))
     assert len(joined) == MAX_FOUND
+
+
+async def test_who_restarts_on_another_port_each_time_is_found_however_often() -> None:
+    joined: list[Address] = []
+    left: list[Address] = []
+    clock = Hour()
+    lan = await listening(joined, clock=clock, left=left.extend)
+    ports = range(1, 2 * MAX_FOUND + 1)
+    for port in ports:
+        lan.found(heard(Address("10.0.0.3", port)))
+        clock.now += 30.0
+    assert [address.port for address in joined] == list(ports)
+    assert [address.port for address in left] == list(ports)[:MAX_FOUND]
+
+
+async def test_the_one_not_heard_for_longest_is_forgotten_first() -> None:
+    left: list[Address] = []
+    clock = Hour()
+    lan = await listening([], clock=clock, left=left.extend)
+    for port in (*range(MAX_FOUND), 0, MAX_FOUND):
+        lan.found(heard(Address("10.0.0.3", 1 + port)))
+        clock.now += 30.0
+    assert left == [Address("10.0.0.3", 2)]
+
+
+async def test_invented_announcements_bring_no_more_than_a_hello_a_second() -> None:
+    joined: list[Address] = []
+    clock = Hour()
+    lan = await listening(joined, clock=clock)
+    for number in range(20 * MAX_FOUND):
+        lan.found(heard(Address("10.0.0.3", 1 + number)))
+        clock.now += 0.1
+    assert len(joined) <= MAX_FOUND + clock.now + 1
+
+
+async def test_an_address_of_the_join_list_is_never_given_up() -> None:
+    joined: list[Address] = []
+    lan = await listening(joined, listed=[YOU])
+    lan.found(heard(YOU))
+    assert joined == []
 
 
 def test_a_tag_tells_clusters_apart_and_shows_neither_key_nor_key_id() -> None:
@@ -190,8 +246,65 @@ async def test_a_name_that_cannot_be_is_nobodys(name: str) -> None:
     service = pytest.importorskip("guthi.host.discovery_mdns")
     found: list[Announcement] = []
     beacon = service.MulticastBeacon(None, heard(YOU), found.append)
-    await beacon._look_up(None, service.SERVICE, name)
+    await beacon._look_up(name)
     assert found == []
+
+
+class Lookups:
+    """Stands in for the class AsyncServiceInfo: nothing is answered before it is let, and then everything is."""
+
+    def __init__(self) -> None:
+        self.may_go_on = asyncio.Event()
+        self.under_way = self.most = 0
+
+    def __call__(self, service_type: str, name: str) -> SimpleNamespace:
+        return SimpleNamespace(
+            name=name, port=6969, properties={}, parsed_addresses=lambda: ["10.0.0.2"], async_request=self._request
+        )
+
+    async def _request(self, zeroconf: Any, timeout_ms: int) -> bool:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await self.may_go_on.wait()
+        self.under_way -= 1
+        return True
+
+
+def beacon_with(lookups: Lookups, found: list[Announcement], monkeypatch: pytest.MonkeyPatch) -> Any:
+    service = pytest.importorskip("guthi.host.discovery_mdns")
+    beacon = service.MulticastBeacon(SimpleNamespace(zeroconf=None), heard(YOU), found.append)
+    monkeypatch.setattr(service, "AsyncServiceInfo", lookups)
+    return beacon
+
+
+async def test_who_is_announced_while_many_are_looked_up_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    lookups, found = Lookups(), list[Announcement]()
+    beacon = beacon_with(lookups, found, monkeypatch)
+    service = pytest.importorskip("guthi.host.discovery_mdns")
+    names = [f"n{number}" for number in range(3 * service.LOOKUPS_AT_A_TIME)]
+    for name in names:
+        beacon._changed(None, service.SERVICE, f"{name}.{service.SERVICE}", service.ServiceStateChange.Added)
+    beacon._changed(None, service.SERVICE, f"{names[-1]}.{service.SERVICE}", service.ServiceStateChange.Removed)
+    await asyncio.sleep(0)
+    lookups.may_go_on.set()
+    while beacon._lookups:
+        await asyncio.wait(beacon._lookups)
+        await asyncio.sleep(0)
+    assert [each.instance for each in found] == names[:-1]
+    assert lookups.most == service.LOOKUPS_AT_A_TIME
+
+
+async def test_names_without_end_do_not_all_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    beacon = beacon_with(Lookups(), [], monkeypatch)
+    service = pytest.importorskip("guthi.host.discovery_mdns")
+    for number in range(3 * service.MAX_WAITING):
+        beacon._changed(None, service.SERVICE, f"n{number}.{service.SERVICE}", service.ServiceStateChange.Added)
+    assert len(beacon._waiting) == service.MAX_WAITING
+    lookups = list(beacon._lookups)
+    beacon._stop_looking()
+    await asyncio.wait(lookups)
+    await asyncio.sleep(0)
+    assert not beacon._lookups and not beacon._waiting
 
 
 async def test_who_announces_our_name_first_does_not_keep_us_from_announcing_it() -> None:

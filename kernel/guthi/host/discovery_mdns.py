@@ -21,6 +21,7 @@ __all__ = ["MulticastBeacon"]
 SERVICE = "_guthi._udp.local."
 LOOKUP_MS = 3000
 LOOKUPS_AT_A_TIME = 16
+MAX_WAITING = 1024  # names to look up; more at a time are invented, and an honest node finds us as well as we it
 MAX_TAGS = 16
 
 
@@ -31,6 +32,7 @@ class MulticastBeacon:
         self._port, self._found = port, found
         self._info = _service(announcement)
         self._lookups: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, None] = {}  # names that are looked up when others have been; the first is next
         self._browser: AsyncServiceBrowser | None = None
 
     @classmethod
@@ -57,24 +59,40 @@ class MulticastBeacon:
 
     async def close(self) -> None:
         """Say goodbye, and release the port."""
-        for lookup in self._lookups:
-            lookup.cancel()
         if self._browser is not None:
             await self._browser.async_cancel()
+        self._stop_looking()
         await self._port.async_unregister_all_services()
         await self._port.async_close()
 
     def _changed(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
-        if state_change is ServiceStateChange.Removed or len(self._lookups) >= LOOKUPS_AT_A_TIME:
-            return
-        lookup = asyncio.get_running_loop().create_task(self._look_up(zeroconf, service_type, name))
-        self._lookups.add(lookup)
-        lookup.add_done_callback(self._lookups.discard)
+        if state_change is ServiceStateChange.Removed:
+            self._waiting.pop(name, None)
+        elif len(self._waiting) < MAX_WAITING:
+            self._waiting[name] = None
+            self._look_on()
 
-    async def _look_up(self, zeroconf: Zeroconf, service_type: str, name: str) -> None:
+    def _look_on(self) -> None:
+        while self._waiting and len(self._lookups) < LOOKUPS_AT_A_TIME:
+            name = next(iter(self._waiting))
+            del self._waiting[name]
+            lookup = asyncio.get_running_loop().create_task(self._look_up(name))
+            self._lookups.add(lookup)
+            lookup.add_done_callback(self._looked_up)
+
+    def _looked_up(self, lookup: asyncio.Task[None]) -> None:
+        self._lookups.discard(lookup)
+        self._look_on()
+
+    def _stop_looking(self) -> None:
+        self._waiting.clear()
+        for lookup in self._lookups:
+            lookup.cancel()
+
+    async def _look_up(self, name: str) -> None:
         try:
-            info = AsyncServiceInfo(service_type, name)
-            is_answered = await info.async_request(zeroconf, LOOKUP_MS)
+            info = AsyncServiceInfo(SERVICE, name)
+            is_answered = await info.async_request(self._port.zeroconf, LOOKUP_MS)
         except Error:
             return  # no name of a service, though announced as one
         if is_answered:

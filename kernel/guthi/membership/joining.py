@@ -41,7 +41,7 @@ class JoinList:
         self._look_ahead()
 
     def cross_off(self, addresses: Iterable[Address]) -> None:
-        """These are our own."""
+        """Say hello there no more: these are our own, or nobody is looked for there."""
         for address in addresses:
             self._attempts.pop(address, None)
         self._look_ahead()

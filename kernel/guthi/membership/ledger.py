@@ -26,6 +26,7 @@ from guthi.membership.gossip import ENVELOPE_BYTES
 from guthi.membership.members import Member, MemberLeft, MemberState, changes, supersedes
 from guthi.membership.own import Answer, OwnRecord
 from guthi.membership.roster import Roster
+from guthi.membership.routes import Routes
 from guthi.membership.rumours import RumourQueue, transmissions
 from guthi.membership.settings import GossipSettings
 
@@ -43,7 +44,7 @@ class Ledger:
         self.rumours = RumourQueue(often)
         self.admission = Admission(self.roster, settings)
         self.comparing = Comparing(self.roster, self.admission, rng, settings)
-        self._routes: dict[NodeId, Address] = {}
+        self.routes = Routes()
         self._suspect_since: dict[NodeId, float] = {}
 
     # ---- this node itself
@@ -88,25 +89,16 @@ class Ledger:
         member = self.get(id)
         return member is not None and member.is_present
 
-    def address_of(self, member: Member) -> Address:
-        """Where a member is best reached: whence it last spoke to us, else the first of its own addresses."""
-        return self._routes.get(member.id, member.addresses[0])
-
     def sighted(self, record: Member, source: Address) -> None:
-        """A member showed this record of itself from that address, if nobody has recorded it and sent it again.
-
-        So a member that was heard at an address of its own is not looked for at one that it does not name.
-        """
+        """A member showed this record of itself from that address."""
         known = self.get(record.id)
-        if known is None:
-            return
-        if source in record.addresses or self._routes.get(record.id) not in known.addresses:
-            self._routes[record.id] = source
+        if known is not None:
+            self.routes.sighted(known, record, source)
 
     def proven(self, id: NodeId, address: Address) -> None:
         """A session has shown that a member is at that address."""
         if id in self.roster.members:
-            self._routes[id] = address
+            self.routes.learn(id, address)
 
     def better_known(self, record: Member) -> list[Member]:
         """What is known of a member that has just shown this record of itself, if that is something else.
@@ -192,7 +184,7 @@ class Ledger:
     def _put(self, record: Member, now: float) -> None:
         old = self.get(record.id)
         if old is not None and old.addresses != record.addresses:
-            self._routes.pop(record.id, None)  # it has moved
+            self.routes.forget(record.id)  # it has moved
         self.roster.put(record, now)
         if record.state is MemberState.SUSPECT:
             self._suspect_since[record.id] = now
@@ -211,7 +203,7 @@ class Ledger:
 
     def _drop(self, ids: list[NodeId]) -> None:
         for id in ids:
-            self._routes.pop(id, None)
+            self.routes.forget(id)
             self._suspect_since.pop(id, None)
             self.rumours.drop(id)
         self.admission.forget(ids)

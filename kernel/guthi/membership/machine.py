@@ -92,6 +92,7 @@ class Membership:
         self._told_at: dict[NodeId, float] = {}
         self._gossiped_at = 0.0
         self.comparing = self._ledger.comparing
+        self.routes = self._ledger.routes
         self._has_left = False
 
     @property
@@ -146,6 +147,10 @@ class Membership:
             if address not in self.me.addresses:
                 self._joins.add(address, now)
         return self._hellos(now)
+
+    def join_no_more(self, addresses: Iterable[Address]) -> None:
+        """Do not say hello to these addresses any more; whoever lives there remains a member."""
+        self._joins.cross_off(addresses)
 
     def update_me(
         self,
@@ -380,8 +385,8 @@ class Membership:
         return [self._roster.members[id] for id in chosen]
 
     def address_of(self, member: Member) -> Address:
-        """Where a member is best reached: whence it last spoke to us, else the first of its own addresses."""
-        return self._ledger.address_of(member)
+        """Where a member is best reached: whence it last spoke to us, else at an address of its own."""
+        return self.routes.address_of(member)
 
 
 def _checked(me: Member) -> Member:

@@ -82,6 +82,21 @@ async def test_a_crashed_node_with_its_disk_comes_back_as_the_same_member(world:
     assert not lines(world, "in use")
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_crashed_node_that_the_others_joined_comes_back_at_once(seed: int) -> None:
+    async def scenario(world: World) -> None:
+        alice = await world.start("alice")
+        for number in range(9):
+            await world.start(f"n{number}", join=["alice"])
+        await world.until(world.is_whole)
+        await world.sleep(120.0)
+        alice.crash()
+        await alice.restart()
+        await world.until(world.is_whole, within=2.0)
+
+    World(seed).run(scenario)
+
+
 @simulated
 async def test_a_node_that_moved_is_found_at_its_new_address(world: World) -> None:
     alice = await world.start("alice")
@@ -127,6 +142,38 @@ async def test_a_copied_identity_is_noticed_in_a_network_that_has_long_been_at_r
     await world.until(lambda: len(lines(world, "in use")) == 2, within=90.0)
 
 
+async def reached_after_s(world: World, node: str, id: guthi.NodeId) -> float:
+    """How long it takes until a member answers a node that asks it again and again."""
+    began_at = world.now
+    while world.now - began_at < 60.0:
+        try:
+            await world.nodes[node].node.request(id, "echo", None, timeout_s=6.0)
+            break
+        except (guthi.PeerLost, guthi.DeadlineExceeded):
+            await world.sleep(0.5)
+    return world.now - began_at
+
+
+@pytest.mark.parametrize("seed", [3, 6, 7])
+def test_when_one_of_two_twins_has_crashed_all_soon_reach_the_other(seed: int) -> None:
+    async def scenario(world: World) -> None:
+        world.expect("is in use at")
+        names = [f"n{number}" for number in range(5)]
+        for name in names:
+            await world.start(name, join=["n0"] if name != "n0" else [])
+        bob = await world.start("bob", join=["n0"])
+        twin = world.add("twin", join=["n1"])
+        shutil.copytree(bob.machine.disk, twin.machine.disk)
+        await twin.start()
+        bob.node.handle("echo", lambda incoming: incoming.value)
+        await world.sleep(60.0)
+        twin.crash()
+        took_s = await asyncio.gather(*(reached_after_s(world, name, bob.node.id) for name in names))
+        assert max(took_s) < 20.0  # a session falls silent in 10 s, one dial fails in 5 s
+
+    World(seed).run(scenario)
+
+
 async def test_a_name_that_two_have_is_told_on_all_sides_once(caplog: pytest.LogCaptureFixture) -> None:
     async with a_node("alice") as alice, a_node("bob", alice), a_node("bob", alice):
         await until(lambda: caplog.text.count("two members are called 'bob'") == 3)
@@ -162,7 +209,7 @@ async def test_an_incompatible_node_is_refused_and_both_sides_say_why(world: Wor
         await world.start("bob", plugins=[New], join=["alice"])
     assert str(failure.value) == (
         "alice at 10.0.0.1:6969 refused this node: it runs plugin garden 1.4.0 and this node 2.0.0, which do not "
-        "understand one another; install the same version on both"
+        "understand one another; install the same version on both (guthi plugins shows what is installed)"
     )
     assert world.now - started_at < 1.0  # it does not wait for nothing
     assert alice.node.members == []

@@ -4,7 +4,7 @@ BIN := .venv/bin
 PROJECTS := $(wildcard kernel/pyproject.toml plugins/*/pyproject.toml apps/*/pyproject.toml)
 CODE := kernel plugins apps tests
 
-.PHONY: demo test check bench figures screenshots soak scale docs format clean
+.PHONY: demo test check bench figures screenshots soak scale docs dist check-dist format clean
 
 demo: .venv/ready
 	$(BIN)/guthi demo mandelbrot
@@ -39,6 +39,16 @@ figures: .venv/bench-ready
 # The pictures of docs/dashboard.md, which need chromium and chromium-driver
 screenshots: .venv/ready
 	PYTHONPATH=. $(BIN)/python -m tests.figures.screenshots
+
+# All wheels, into dist/; the build tool is in .venv already
+dist: .venv/ready
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist \
+	    $(addprefix ./,$(dir $(PROJECTS)))
+
+# What a stranger does with them: installs them into a clean environment, writes a plugin, tests it, runs the demo
+check-dist: dist
+	GUTHI_WHEELS=$(CURDIR)/dist $(BIN)/pytest tests/system/test_wheels.py
 
 docs: .venv/ready-for-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -2,7 +2,8 @@
 
 Everything that a service offers is offered here under the same name, and of a node what such a program needs. A
 coroutine is waited for, an async iterator becomes an iterator, an async context manager a context manager, an object
-that says `lives_on_loop` has a blocking face of its own. Ctrl-C while waiting cancels what is waited for.
+that says `lives_on_loop` has a blocking face of its own, as have those in a list. Ctrl-C while waiting cancels what is
+waited for.
 
 It is for any thread but the node's own, which would wait for itself, and for the process that connected: a fork has
 the node's memory, but not its thread.
@@ -164,7 +165,7 @@ class _Face:
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._target, name)
         if not callable(attribute):
-            return attribute
+            return _faced(attribute, self._thread)
         call = _on_loop(attribute, self._thread)
         call.__name__, call.__doc__ = name, getattr(attribute, "__doc__", None)
         return call
@@ -191,7 +192,7 @@ def _on_loop(function: Callable[..., Any], thread: _LoopThread) -> Any:
 async def _call(function: Callable[..., Any], arguments: Any, named: Any, thread: _LoopThread) -> Any:
     """Call on the loop's thread, so that nothing there is touched from another."""
     result = function(*arguments, **named)
-    if getattr(result, "lives_on_loop", False):
+    if _lives_on_loop(result):
         return _Face(result, thread)
     if inspect.isawaitable(result):
         result = await result
@@ -201,7 +202,20 @@ async def _call(function: Callable[..., Any], arguments: Any, named: Any, thread
         return _Enter(result, thread)
     if inspect.isfunction(result) and not any(result is each for each in arguments):
         return _on_loop(result, thread)  # a decorator with arguments
-    return result
+    return _faced(result, thread)
+
+
+def _lives_on_loop(value: Any) -> bool:
+    return getattr(value, "lives_on_loop", False) is True
+
+
+def _faced(value: Any, thread: _LoopThread) -> Any:
+    """What lives on the loop, alone or in a list of such, with a blocking face; all else as it is."""
+    if _lives_on_loop(value):
+        return _Face(value, thread)
+    if type(value) is list and value and _lives_on_loop(value[0]):
+        return [_faced(each, thread) for each in value]
+    return value
 
 
 class _Iterate(Iterator[Any]):

@@ -15,10 +15,14 @@ from guthi import Address, Config, Duration, Size
 from guthi.configuration.cluster import _ClusterTable
 from guthi.configuration.tables import read_table
 from guthi_dvar import DvarPlugin
+from guthi_gutfs import GutfsPlugin
 from guthi_health import HealthPlugin
+from guthi_logs import LogsPlugin
 from guthi_mandelbrot import MandelbrotPlugin
 from guthi_mutex import MutexPlugin
+from guthi_resources import ResourcesPlugin
 from guthi_rpc import RpcPlugin
+from guthi_web import WebPlugin
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 
@@ -28,6 +32,10 @@ TABLES: dict[str, type] = {
     "plugins.dvar": DvarPlugin.Config,
     "plugins.mutex": MutexPlugin.Config,
     "plugins.health": HealthPlugin.Config,
+    "plugins.gutfs": GutfsPlugin.Config,
+    "plugins.resources": ResourcesPlugin.Config,
+    "plugins.web": WebPlugin.Config,
+    "plugins.logs": LogsPlugin.Config,
     "plugins.mandelbrot": MandelbrotPlugin.Config,
     "cluster": _ClusterTable,
 }
@@ -35,6 +43,7 @@ ONE, SEVERAL = 0, 1
 WORDS: dict[Any, tuple[str, str]] = {
     str: ("text", "texts"),
     int: ("whole number", "whole numbers"),
+    float: ("number", "numbers"),
     bool: ("true or false", "choices"),
     Path: ("path", "paths"),
     Address: ("address", "addresses"),

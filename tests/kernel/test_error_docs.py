@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 
 import guthi_dvar
+import guthi_gutfs
 import guthi_health
+import guthi_logs
 import guthi_mutex
 import guthi_rpc
 from guthi import GuthiError, errors
 
-PLUGINS = (guthi_dvar, guthi_health, guthi_mutex, guthi_rpc)
+PLUGINS = (guthi_dvar, guthi_gutfs, guthi_health, guthi_logs, guthi_mutex, guthi_rpc)
 PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
 
 

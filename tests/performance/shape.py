@@ -20,11 +20,13 @@ __all__ = [
     "ARRAY_VALUES",
     "BULK_BYTES",
     "IN_FLIGHT",
+    "LISTED_FILES",
     "SECTIONS",
     "Adapter",
     "Arrays",
     "Bulk",
     "Calls",
+    "Files",
     "Floats",
     "Idles",
     "InFlight",
@@ -33,6 +35,7 @@ __all__ = [
     "Missing",
     "Pictures",
     "Ready",
+    "Trees",
     "Uneven",
     "in_tasks",
     "naps",
@@ -42,6 +45,7 @@ __all__ = [
 IN_FLIGHT = 64
 BULK_BYTES = 64 << 20
 ARRAY_VALUES = 1_000_000  # float64: 8 MB
+LISTED_FILES = 10_000
 SECTIONS = 200  # of each contender
 NAP_S = 0.004
 
@@ -94,6 +98,33 @@ class Bulk(Protocol):
 
     async def bulk(self, size_bytes: int) -> Any:
         """What the server's `payload` gives, as anything that has a buffer."""
+
+
+@runtime_checkable
+class Files(Protocol):
+    """A file on the server's disk."""
+
+    async def file(self) -> int:
+        """Take the file with `payload(BULK_BYTES)`, piece by piece; returns how many bytes came."""
+
+
+@runtime_checkable
+class Trees(Protocol):
+    """A tree of files that are kept where they are read."""
+
+    listed_s: float
+
+    async def read_again(self) -> float:
+        """Read a file that was read before; returns the seconds."""
+
+    async def read_here(self) -> float:
+        """Read the same file from a disk of this machine; returns the seconds."""
+
+    async def listing(self) -> int:
+        """List a folder of LISTED_FILES; `listed_s` is how long that took."""
+
+    async def noticed(self, times: int) -> list[float]:
+        """How many seconds after another program has written a file the client is told, so many times."""
 
 
 @runtime_checkable

@@ -17,15 +17,18 @@ from performance.picture import WORKERS, expected_picture
 from performance.processes import processor_time_s
 from performance.shape import (
     ARRAY_VALUES,
+    BULK_BYTES,
     SECTIONS,
     Arrays,
     Bulk,
     Calls,
+    Files,
     Idles,
     InFlight,
     Locks,
     Maps,
     Pictures,
+    Trees,
     Uneven,
     naps,
     payload,
@@ -37,6 +40,7 @@ WARM_CALLS = 200
 WARM_BYTES = 1 << 20
 MAP_ITEMS = 20_000
 UNEVEN_TASKS = 1000
+NOTICES = 20
 IDLE_S = 5.0
 
 Measures: TypeAlias = dict[str, float]
@@ -93,6 +97,28 @@ async def _bulk(client: Bulk, trial: Trial) -> Measures:
 
     await fetch()
     return {"bulk_mb_s": trial.bulk_bytes / 1e6 / await _median_s(fetch, trial.seconds, at_most=5)}
+
+
+async def _file(client: Files, trial: Trial) -> Measures:
+    async def fetch() -> None:
+        assert await client.file() == BULK_BYTES
+
+    await fetch()
+    return {"file_mb_s": BULK_BYTES / 1e6 / await _median_s(fetch, trial.seconds, at_most=5)}
+
+
+async def _tree(client: Trees, _: Trial) -> Measures:
+    await client.read_again()
+    turns = [(await client.read_again(), await client.read_here()) for _ in range(9)]
+    listings_s = []
+    for _turn in range(3):
+        await client.listing()
+        listings_s.append(client.listed_s)
+    return {
+        "cached_over_local": statistics.median(cached_s / local_s for cached_s, local_s in turns),
+        "listing_ms": statistics.median(listings_s) * 1e3,
+        "notice_ms": statistics.median(await client.noticed(NOTICES)) * 1e3,
+    }
 
 
 async def _array_sum(client: Arrays, trial: Trial) -> Measures:
@@ -163,6 +189,8 @@ _WORKS: tuple[tuple[type, Callable[[Any, Trial], Awaitable[Measures]]], ...] = (
     (Calls, _calls),
     (InFlight, _in_flight),
     (Bulk, _bulk),
+    (Files, _file),
+    (Trees, _tree),
     (Arrays, _array_sum),
     (Maps, _map),
     (Uneven, _uneven),

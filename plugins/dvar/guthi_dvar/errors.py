@@ -48,4 +48,4 @@ class SourceUnreachable(GuthiError):
 
 
 class TableFull(GuthiError):
-    """There are as many variables, or chunks of arrays, as a node may know."""
+    """There are as many variables, or chunks of arrays, as a node may know, or as many bytes as it may keep."""

@@ -23,12 +23,15 @@ class Finder:
         await self._syncer.done_once.wait()
 
     async def find(self, name: str) -> Variable:
-        """The variable; those who would know of it first are asked if it is unknown here. Raises UnknownVariable."""
+        """The variable; raises UnknownVariable.
+
+        Those who would know of it first are asked if it is unknown here, or deleted: it may have been created again.
+        """
         table = self._holding.table
         variable = table.get(name)
-        if variable is None and table.known(name) is None:
+        if variable is None:
             await self._syncer.done_once.wait()
-            if table.known(name) is None:
+            if table.get(name) is None:
                 await self._syncer.find(name)
             variable = table.get(name)
         if variable is None:

@@ -84,8 +84,19 @@ class Holding:
                 listener(event)
         self._make_room()
 
-    def _make_room(self) -> None:
-        for name, index in self.room.to_drop(self.is_needed):
+    def see_to_room(self, count: int, size_bytes: int) -> None:
+        """Make room for so many more values and bytes of coherent variables; raises TableFull."""
+        self.table.see_to_values(count)
+        if size_bytes > 0 and not self.room.has_room(size_bytes):
+            self._make_room(size_bytes)
+            if not self.room.has_room(size_bytes):
+                raise TableFull(
+                    f"{self._node.name} owns or keeps the variable, and has no room for {size_bytes} bytes more; "
+                    "raise most_bytes in [plugins.dvar] on all nodes, or delete something"
+                )
+
+    def _make_room(self, coming_bytes: int = 0) -> None:
+        for name, index in self.room.to_drop(self.is_needed, coming_bytes):
             variable = self.table.get(name)
             if variable is not None and variable.is_told:
                 self.table.drop(variable, index)

@@ -44,13 +44,13 @@ class Room:
     def _forget(self, key: Key) -> None:
         self.taken_bytes -= self._sizes.pop(key, 0)
 
-    def to_drop(self, is_needed: Callable[[Key], bool]) -> list[Key]:
-        """The copies that have to go; they count as gone."""
+    def to_drop(self, is_needed: Callable[[Key], bool], coming_bytes: int = 0) -> list[Key]:
+        """The copies that have to go, where so many bytes are to come; they count as gone."""
         dropped: list[Key] = []
-        if self.taken_bytes <= self._tolerated_bytes:
+        if self.taken_bytes + coming_bytes <= self._tolerated_bytes:
             return dropped
         for key in list(self._sizes):
-            if self.taken_bytes <= self._most_bytes:
+            if self.taken_bytes + coming_bytes <= self._most_bytes:
                 break
             if not is_needed(key):
                 self._forget(key)

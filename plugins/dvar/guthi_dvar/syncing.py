@@ -105,7 +105,7 @@ class Syncer:
                 await self._exchange(peer, [], [name], FIND_TIMEOUT_S)
             except GuthiError:
                 continue
-            if self._holding.table.known(name) is not None:
+            if self._holding.table.get(name) is not None:
                 return
 
     async def tell(self, peer: NodeId, name: str) -> None:

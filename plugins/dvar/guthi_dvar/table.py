@@ -250,11 +250,7 @@ class Table:
             return []
         cell = variable.cells.get(index)
         if cell is None:
-            if self._value_count >= self._limits.most_values:
-                raise TableFull(
-                    f"a node knows versions of at most {self._limits.most_values} values; give arrays larger chunks, "
-                    "or raise most_values in [plugins.dvar] on all nodes"
-                )
+            self.see_to_values(1)
             self._value_count += 1
             cell = variable.cells[index] = Cell(stamp)
         was_valid = cell.is_valid
@@ -281,6 +277,24 @@ class Table:
         if variable.declaration.kind.is_immutable:
             self.ready[variable.name] = value
         return [*events, Arrived(variable.name, index, stamp, value)]
+
+    def keep(self, variable: Variable, index: int, cell: Cell) -> None:
+        """What is known of a value of a coherent variable is this; how many there may be is asked before."""
+        self._value_count += index not in variable.cells
+        variable.cells[index] = cell
+
+    def lose(self, variable: Variable, index: int) -> None:
+        """Nothing is known of that value any more."""
+        if variable.cells.pop(index, None) is not None:
+            self._value_count -= 1
+
+    def see_to_values(self, count: int) -> None:
+        """Raises TableFull if there may not be so many more."""
+        if count > 0 and self._value_count + count > self._limits.most_values:
+            raise TableFull(
+                f"a node knows versions of at most {self._limits.most_values} values; give arrays larger chunks, "
+                "or raise most_values in [plugins.dvar] on all nodes"
+            )
 
     def drop(self, variable: Variable, index: int) -> None:
         """Keep no copy of this value, for want of room."""

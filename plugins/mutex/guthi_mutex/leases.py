@@ -2,7 +2,8 @@
 
 A node that uses locks asks all voters of its view, three times a lease, not to drop it. It may hold locks as long as a
 quorum's consents, each counted from when it was asked for, are younger than a lease. A voter that consented accepts no
-view without the other for DRIFT times a lease. Both measure on their own clocks from moments in that order, so the
+view without the other for DRIFT times a lease: its own, or the other's if that is longer, for a frozen node goes by
+what it knew last. Both measure on their own clocks from moments in that order, so the
 holder stops first as long as no clock runs more than DRIFT times as fast as another: never are there two holders
 (Gray and Cheriton, "Leases", SOSP 1989). To come into a view with others is to consent to all of them.
 
@@ -33,6 +34,7 @@ class Leases:
         self.lease_s = lease_s
         """How long a consent lasts in the present view: the shortest lease of its voters."""
         self._view: View | None = None
+        self._user_leases_s: dict[NodeId, float] = {}
         self._heard: dict[NodeId, float] = {}  # when we asked for what was consented last
         self._asked: dict[NodeId, float] = {}  # since when we have asked a voter that has not consented since
         self._sent_at = -inf
@@ -49,6 +51,8 @@ class Leases:
         """
         members = view.members if view is not None else ()
         self._view = view
+        voters = view.voters if view is not None else ()
+        self._user_leases_s = {each.id: each.policy.lease_s for each in voters if each.policy.lease_s < inf}
         self.lease_s = min(self._own_s, view.lease_s) if view is not None else self._own_s
         self._heard = {id: max(self._heard.get(id, -inf), promised_at) for id in members}
         self._asked = {}
@@ -124,4 +128,8 @@ class Leases:
     def wait_s(self, user: NodeId, now: float) -> float:
         """How long a user may not be dropped yet."""
         consented_at = max(self._consented.get(user, -inf), self._started_at)
-        return max(consented_at + DRIFT * self._own_s - now, 0.0)
+        return max(consented_at + DRIFT * self._longest_s(user) - now, 0.0)
+
+    def _longest_s(self, user: NodeId) -> float:
+        """The longest lease that a user may still go by, who perhaps knows an older view than this node."""
+        return max(self._own_s, self._user_leases_s.get(user, 0.0))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.plugins.dvar.members import a_client, a_member, members
-from tests.plugins.dvar.network import NAMES, service
+from tests.plugins.dvar.network import NAMES, service, table
 
-from guthi import UsageError
+from guthi import MalformedMessage, NodeId, UsageError
 from guthi.testing import World, simulated
-from guthi_dvar import Change, Lagged, TypeMismatch, UnknownVariable, VariableExists
+from guthi_dvar import Change, Lagged, TableFull, TypeMismatch, UnknownVariable, ValueUnavailable, VariableExists
+from guthi_dvar.coherent import owner
+from guthi_dvar.coherent.rounds import Rounds
 from guthi_mutex import Fence, StaleFence
 
 
@@ -63,6 +67,17 @@ async def test_names_types_and_deletion(world: World) -> None:
             await each.get("plan")
     await bob.create("plan", "another", coherence="coherent")
     assert await alice.get("plan") == "another"
+
+
+@simulated
+async def test_a_node_in_no_view_finds_at_once_what_was_created_again(world: World) -> None:
+    everyone = await members(world, NAMES[:4])
+    client = await a_client(world, "erin")
+    for number, each in enumerate(everyone):
+        await each.create("plan", number, coherence="coherent")
+        assert await client.get("plan") == number
+        await each.delete("plan")
+        await world.sleep(1.0)
 
 
 @simulated
@@ -214,3 +229,108 @@ async def test_who_comes_later_reads_and_takes_its_part(world: World) -> None:
     await world.sleep(5.0)
     sources = {(await alice.info(f"v{number}")).places[0] for number in range(20)}
     assert sources >= set(NAMES[2:])
+
+
+@simulated
+async def test_a_class_that_one_member_does_not_know_stops_nobody_else(world: World) -> None:
+    """Whoever it is to the variable: owner, keeper or reader; before and after a change of the view."""
+    names = NAMES[:4]
+    alice, bob, carol, dave = await members(world, names)
+    for name in names[:3]:
+        world.nodes[name].node.codec.register(Point, "Point")
+    spots, counts = [[f"{word}{number}" for number in range(16)] for word in ("spot", "count")]
+    for name in [*spots, *counts]:
+        await alice.create(name, 0, type=Any, coherence="coherent")
+        assert await dave.get(name) == 0
+    written = []
+    for name in spots:
+        with suppress(MalformedMessage):  # its owner is dave
+            await bob.set(name, Point(1.0, []))
+            written.append(name)
+        assert await carol.get(name) == (Point(1.0, []) if name in written else 0)
+    assert len(written) in range(1, len(spots))
+    with pytest.raises(MalformedMessage):
+        await dave.get(written[0])
+    await a_member(world, "erin")
+    await world.sleep(1.0)
+    for number, name in enumerate(counts):
+        await carol.set(name, number)
+        assert [await each.get(name) for each in (alice, bob, carol, dave)] == [number] * 4
+    read = 0
+    for name in written:
+        with suppress(ValueUnavailable):  # its owner is erin, who does not know it either
+            assert await alice.get(name) == Point(1.0, [])
+            read += 1
+        if name == written[-1]:
+            await bob.set(name, 2)
+            assert [await each.get(name) for each in (alice, carol, dave)] == [2] * 3
+    assert read
+
+
+@simulated
+async def test_there_are_not_more_values_than_a_node_may_know(world: World) -> None:
+    everyone = await members(world, NAMES[:3], dvar={"most_values": 6})
+    for _ in range(3):  # what was deleted counts no more
+        await everyone[0].create_array("grid", 10, "i4", chunk=1, coherence="coherent")
+        await everyone[1].set("grid", 7, at=np.s_[:5])
+        with pytest.raises(TableFull, match="most_values"):
+            await everyone[2].set("grid", 8, at=np.s_[4:7])
+        assert (await everyone[2].get("grid", np.s_[4:7])).tolist() == [7, 0, 0]
+        await everyone[2].set("grid", 9, at=np.s_[4:6])
+        with pytest.raises(TableFull, match="most_values"):
+            await everyone[0].create("count", 1, coherence="coherent")
+        await everyone[1].delete("grid")
+    await everyone[0].create("count", 1, coherence="coherent")
+
+
+@simulated
+async def test_an_owner_refuses_what_it_has_no_room_for(world: World) -> None:
+    everyone = await members(world, NAMES[:3], dvar={"most_bytes": 100_000})
+    await everyone[0].create("text", "a" * 60_000, coherence="coherent")
+    with pytest.raises(TableFull, match="most_bytes"):
+        await everyone[1].create("other", "b" * 60_000, coherence="coherent")
+    with pytest.raises(TableFull, match="most_bytes"):
+        await everyone[1].set("text", "c" * 120_000)
+    for letter in "def":
+        await everyone[1].set("text", letter * 90_000)
+        assert [await each.get("text") for each in everyone] == [letter * 90_000] * 3
+
+
+@simulated
+async def test_a_member_without_room_is_no_keeper(world: World) -> None:
+    everyone = await members(world, NAMES[:2])
+    await a_member(world, "carol", dvar={"most_bytes": 10_000})
+    await world.until(world.is_connected)
+    carol = service(world, "carol")
+    names = [f"text{number}" for number in range(8)]
+    made = []
+    for name in names:
+        with suppress(TableFull):  # its owner is carol
+            await everyone[0].create(name, "a" * 20_000, coherence="coherent")
+            made.append(name)
+    assert made and table(world, "carol").get(made[0]) is not None
+    cells = [cell for each in table(world, "carol").variables() for cell in each.cells.values()]
+    assert not any(cell.copy is not None for cell in cells)
+    for name in made:
+        assert await carol.get(name) == "a" * 20_000
+        await everyone[1].set(name, "b")
+        assert [await each.get(name) for each in (*everyone, carol)] == ["b"] * 3
+
+
+@simulated
+async def test_who_has_a_part_of_a_write_does_not_take_it_for_done(world: World, monkeypatch: Any) -> None:
+    """Else the next owner would tell the writer, who asks again, that all of it was there."""
+    monkeypatch.setattr(owner, "MOST_BYTES_A_MESSAGE", 100)
+    told: list[tuple[NodeId, int, int]] = []
+    ask = Rounds.ask
+
+    async def seen(self: Rounds, view_id: Any, topic: str, bodies: Any, **how: Any) -> list[Any]:
+        if topic == owner.PREPARE:
+            told.extend((to, len(prepared), len(notes)) for to, (_, prepared, notes) in bodies)
+        return await ask(self, view_id, topic, bodies, **how)
+
+    monkeypatch.setattr(Rounds, "ask", seen)
+    alice, *_ = await members(world, NAMES[:3])
+    await alice.create_array("grid", (4, 100), "u1", chunk=1, coherence="coherent")
+    await alice.set("grid", 7, at=np.s_[:])
+    assert [(prepared, notes) for _, prepared, notes in told] == [(1, 0)] * 8 + [(0, 1)] * 2

@@ -131,6 +131,18 @@ def test_the_shortest_lease_of_a_view_is_everybodys() -> None:
     assert holder.lease_s == LEASE_S
 
 
+def test_a_hasty_voter_waits_as_long_as_the_user_itself_believes() -> None:
+    """Frozen after its promise, the user knows the view before, in which all leases were long; or the voter's was."""
+    patient = [Voter(node(each), 0, Policy("suzuki-kasami", lease_s=LEASE_S)) for each in (0, 1, 3)]
+    hasty = Voter(node(2), 0, Policy("suzuki-kasami", lease_s=LEASE_S / 10))
+    holder, voter = Leases(node(0), LEASE_S, 0.0), Leases(node(2), LEASE_S / 10, 0.0)
+    holder.install(View(ViewId(8, node(0)), tuple(patient)), 200.0)
+    holder.consented(node(1), 201.0, 201.0)
+    voter.install(View(ViewId(9, node(0)), (*patient[:2], hasty, patient[2])), 201.0)
+    assert holder.valid_until == 201.0 + LEASE_S < 201.0 + voter.wait_s(node(0), 201.0)
+    assert voter.wait_s(node(2), 201.0) == pytest.approx(DRIFT * LEASE_S / 10)
+
+
 def test_a_consent_is_kept_while_its_voter_is_outside() -> None:
     voter = leases(1)
     voter.consent(node(2), 200.0)

@@ -93,7 +93,8 @@ class Distant:
         have = item.latest(index)
         stamp = have.stamp.to_wire() if have is not None else None
         copy = copy_of(item, index, have, await self._ask(name, "read", name, index, stamp), self._holding.now)
-        item.variable.cells[index] = Cell(copy.stamp, copy)
+        if self._holding.table.get(name) is item.variable:
+            self._holding.table.keep(item.variable, index, Cell(copy.stamp, copy))
         return copy
 
     read_confirmed = read

@@ -7,7 +7,7 @@ before any more.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from guthi import Incoming, MalformedMessage, NodeId
@@ -18,7 +18,7 @@ from guthi_dvar.coherent.rounds import LATER
 from guthi_dvar.coherent.shelf import Shelf
 from guthi_dvar.coherent.standing import Standing
 from guthi_dvar.coherent.succession import CLAIM, GIVE, HAND, SECURE, Succession
-from guthi_dvar.errors import Unavailable
+from guthi_dvar.errors import TableFull, Unavailable
 from guthi_dvar.holding import Holding
 from guthi_dvar.records import Record
 from guthi_dvar.stamps import Stamp
@@ -102,8 +102,10 @@ class Hearer:
         self._holding.merge([read])
         variable = self._holding.table.get(read.name)
         if variable is not None and variable.birth == read.birth:
-            for each in values:
-                index, stamp, value = _value(each)
+            given = [_value(each) for each in values]
+            if not self._has_room([(read.name, index, value) for index, _, value in given]):
+                return False
+            for index, stamp, value in given:
                 self._shelf.hand(read.name, index, stamp, value, self._holding.now)
         return True
 
@@ -129,6 +131,15 @@ class Hearer:
         self._holding.tell(self._shelf.secure(entry, view_id.epoch))
         return True
 
+    def _has_room(self, changes: Sequence[tuple[str, int, Any]]) -> bool:
+        """Whether this node can keep that; who cannot is no keeper any more."""
+        growths = [self._shelf.growth(*each) for each in changes]
+        try:
+            self._holding.see_to_room(sum(count for count, _ in growths), sum(size_bytes for _, size_bytes in growths))
+        except TableFull:
+            return False
+        return True
+
     # ---- writes
 
     def _prepared(self, owner: NodeId, view_id: ViewId, rest: list[Any]) -> list[bool]:
@@ -140,10 +151,16 @@ class Hearer:
                 raise MalformedMessage("what is prepared is a list of versions, and notes")
         kept = []
         for each in found:
+            if not self._has_room([(each.name, each.index, each.change)]):
+                kept.append(False)
+                continue
             is_kept, events = self._shelf.prepared(each, self._holding.now)
             self._holding.tell(events)
             kept.append(is_kept)
+        lacking = {each.name for each, is_kept in zip(found, kept, strict=True) if not is_kept}
         for name, token, fences in noted:
+            if name in lacking:  # it is not done here yet
+                continue
             self._shelf.note(name, token, view_id.epoch, fences)
         return kept
 

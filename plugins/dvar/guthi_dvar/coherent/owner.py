@@ -130,6 +130,7 @@ class Owner:
         assert isinstance(operation, Put)
         writes = [self._checked(each) for each in operation.writes if each.name in todo]
         self._check_fence(todo, operation.fence)
+        self._see_to_room(self._shelf.growth(each.name, each.index, each.change) for each in writes)
         for each in writes:
             kept, events = self._shelf.prepared(self._prepared(term, asked.token, each), self._holding.now)
             assert kept
@@ -174,6 +175,11 @@ class Owner:
             )
         return copy
 
+    def _see_to_room(self, growths: Iterable[tuple[int, int]]) -> None:
+        """What an owner, unlike others, cannot leave to somebody else; raises TableFull."""
+        found = list(growths)
+        self._holding.see_to_room(sum(count for count, _ in found), sum(size_bytes for _, size_bytes in found))
+
     def _prepared(self, term: Term, token: bytes, write: Write) -> Prepared:
         item = self._item(write.name)
         newest = item.variable.newest(write.index)
@@ -208,8 +214,8 @@ class Owner:
         if not pending:
             return
         lacking = await self._tell(term, offices, pending, whole=False)
-        if lacking:
-            await self._tell(term, {name: offices[name] for name in lacking}, lacking, whole=True)
+        while lacking:
+            lacking = await self._tell(term, {name: offices[name] for name in lacking}, lacking, whole=True)
         await self._standing.stays_certain(term.view.id, self._deadline())
         keepers: dict[NodeId, list[Any]] = {}
         for name, copies in pending.items():
@@ -228,9 +234,14 @@ class Owner:
     async def _tell(
         self, term: Term, offices: Mapping[str, Office], pending: Mapping[str, Mapping[int, Copy]], *, whole: bool
     ) -> dict[str, dict[int, Copy]]:
-        """Prepare everybody; what some keeper could not apply, for it lacks what has changed."""
+        """Prepare everybody; what some keeper could not apply, for it lacks what has changed.
+
+        One that cannot even take it whole, for it lacks a class that is in it, keeps it no longer, and is told anew.
+        """
+        view = view_to_wire(term.view.id)
         bodies: list[tuple[NodeId, Any]] = []
         of_body: list[list[tuple[str, int]]] = []
+        late_notes: list[tuple[NodeId, Any]] = []
         for to, prepared in sorted(self._by_member(offices, pending, whole=whole).items()):
             notes = [
                 [name, token, dict(fences)]
@@ -238,18 +249,19 @@ class Owner:
                 if to in offices[name].keepers
                 for token, fences in offices[name].notes
             ]
-            for batch in _batches(prepared):
-                bodies.append((to, [view_to_wire(term.view.id), [each.to_wire() for each in batch], notes]))
+            batches = _batches(prepared)
+            if len(batches) > 1 and notes:  # nobody may take a write for done of which a part has not arrived
+                late_notes.append((to, [view, [], notes]))
+                notes = []
+            for batch in batches:
+                bodies.append((to, [view, [each.to_wire() for each in batch], notes]))
                 of_body.append([(each.name, each.index) for each in batch])
-        lacking: dict[str, dict[int, Copy]] = {}
-        answers = await self._rounds.ask(term.view.id, PREPARE, bodies)
-        for keys, answer in zip(of_body, answers, strict=True):
-            if not isinstance(answer, list) or len(answer) != len(keys):
-                raise MalformedMessage("it is said of each value whether it is prepared")
-            for (name, index), is_kept in zip(keys, answer, strict=True):
-                if is_kept is not True:
-                    lacking.setdefault(name, {})[index] = pending[name][index]
-        return lacking
+        answers = await self._rounds.ask(term.view.id, PREPARE, bodies, may_refuse=True)
+        untaken = _untaken(offices, [to for to, _ in bodies], of_body, answers, whole=whole)
+        for _, (_, _, notes) in late_notes:
+            notes[:] = [note for note in notes if note[0] not in untaken]
+        await self._rounds.ask(term.view.id, PREPARE, late_notes)
+        return {name: {index: pending[name][index] for index in some} for name, some in untaken.items()}
 
     def _by_member(
         self, offices: Mapping[str, Office], pending: Mapping[str, Mapping[int, Copy]], *, whole: bool
@@ -285,6 +297,7 @@ class Owner:
                 f"there is a variable {create.name!r} already; delete it first, or choose another name"
             )
         values = {index: value_of(create.declaration, index, value) for index, value in sorted(create.values.items())}
+        self._see_to_room((1, size_of(value)) for value in values.values())
         record = self._holding.declare(create.name, create.declaration, term.view.id.epoch * BIRTHS_AN_EPOCH)
         office = term.offices[create.name] = Office(self._first(term, token, record, values))
         await self._appoint(term, create.name, create.declaration, office, values)
@@ -323,7 +336,7 @@ class Owner:
         """The answer to a fetch, where nothing has to be waited for."""
         office, item = term.offices.get(name), self._shelf.get(name)
         self._standing.use()
-        if office is None or item is None or not office.opened.is_set() or office.lock.locked() or item.pending:
+        if office is None or item is None or not office.is_open or office.lock.locked() or item.pending:
             return None
         if not self._standing.is_certain(term.view.id):
             return None
@@ -360,6 +373,31 @@ def answer_of(copy: Copy, have: Stamp | None, *, is_written: bool) -> list[Any]:
     if patches is not None:
         return ["patches", copy.stamp.to_wire(), [each.to_wire() for each in patches]]
     return ["value", copy.stamp.to_wire(), copy.value]
+
+
+def _untaken(
+    offices: Mapping[str, Office],
+    to_whom: Sequence[NodeId],
+    of_body: Sequence[Sequence[tuple[str, int]]],
+    answers: Sequence[Any],
+    *,
+    whole: bool,
+) -> dict[str, set[int]]:
+    """What has to be told again; keepers that refused it whole are dismissed."""
+    keepers = {name: office.keepers for name, office in offices.items()}
+    untaken: dict[str, set[int]] = {}
+    for to, keys, answer in zip(to_whom, of_body, answers, strict=True):
+        is_refused = answer is None and any(to in keepers[name] for name, _ in keys)
+        taken = [False] * len(keys) if is_refused else answer
+        if not isinstance(taken, list) or len(taken) != len(keys):
+            raise MalformedMessage("it is said of each value whether it is prepared")
+        for (name, index), is_taken in zip(keys, taken, strict=True):
+            if is_taken is True or not (is_refused or to in keepers[name]):
+                continue
+            untaken.setdefault(name, set()).add(index)
+            if (whole or is_refused) and to in keepers[name]:
+                offices[name].dismiss(to)
+    return untaken
 
 
 def _batches(prepared: Sequence[Prepared]) -> list[list[Prepared]]:

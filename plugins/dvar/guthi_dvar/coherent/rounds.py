@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from guthi import DeadlineExceeded, NodeId, PeerLost, UnknownTopic
+from guthi import DeadlineExceeded, MalformedMessage, NodeId, PeerLost, UnknownTopic
 from guthi_dvar.coherent.standing import Standing
 from guthi_mutex import ViewId
 
@@ -31,21 +31,29 @@ class Rounds:
         self._node, self._standing = node, standing
 
     async def ask(
-        self, view_id: ViewId, topic: str, bodies: Sequence[tuple[NodeId, Any]], *, without: Collection[NodeId] = ()
+        self,
+        view_id: ViewId,
+        topic: str,
+        bodies: Sequence[tuple[NodeId, Any]],
+        *,
+        without: Collection[NodeId] = (),
+        may_refuse: bool = False,
     ) -> list[Any]:
         """What each has answered, in the order of the bodies; raises Moved when the view is over.
 
-        Those `without` the plugin answer None, if they are.
+        Those `without` the plugin answer None, if they are, and with `may_refuse` those who cannot read the message.
         """
         if not bodies:
             return []
         async with self._standing.during(view_id):
             if len(bodies) == 1:
                 (to, body), *_ = bodies
-                return [await self._insist(to, topic, body, to in without)]
-            return await asyncio.gather(*(self._insist(to, topic, body, to in without) for to, body in bodies))
+                return [await self._insist(to, topic, body, to in without, may_refuse)]
+            return await asyncio.gather(
+                *(self._insist(to, topic, body, to in without, may_refuse) for to, body in bodies)
+            )
 
-    async def _insist(self, to: NodeId, topic: str, body: Any, is_without: bool) -> Any:
+    async def _insist(self, to: NodeId, topic: str, body: Any, is_without: bool, may_refuse: bool) -> Any:
         while True:
             try:
                 answer = await self._node.request(to, topic, body, timeout_s=TIMEOUT_S)
@@ -53,6 +61,10 @@ class Rounds:
                 if is_without:
                     return None
                 answer = LATER  # it has restarted, and begins
+            except MalformedMessage:
+                if may_refuse:
+                    return None
+                raise
             except (PeerLost, DeadlineExceeded):
                 answer = LATER
             if answer != LATER:

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from guthi_dvar.bodies import value_of
+from guthi_dvar.bodies import Change, size_of, value_of
 from guthi_dvar.coherent.ledger import Ledger
 from guthi_dvar.coherent.messages import MOST_FENCES, Entry, Prepared, Report
 from guthi_dvar.patches import Patch, Step, trimmed
@@ -121,6 +121,18 @@ class Shelf:
             return cell.copy if cell.is_valid else None
         return zeros(item.variable, index) if item.is_keeper and not item.is_damaged else None
 
+    def growth(self, name: str, index: int, change: Change | None) -> tuple[int, int]:
+        """How many more values, and bytes, there were here with that change."""
+        item = self.item(name)
+        if item is None or change is None:
+            return 0, 0
+        latest = item.latest(index)
+        count = int(index not in item.variable.cells)
+        if isinstance(change, Patch):
+            empty = zeros(item.variable, index)
+            return count, size_of(empty.value) if latest is None and empty is not None else 0
+        return count, size_of(change) - (size_of(latest.value) if latest is not None else 0)
+
     def report(self, item: Item) -> Report:
         """What the owner in a new view is told."""
         is_followed = item.variable.name in self.followed
@@ -149,7 +161,7 @@ class Shelf:
         if item is None or (cell is not None and cell.newest.number >= stamp.number):
             return []
         was_valid = cell is not None and cell.is_valid
-        item.variable.cells[index] = Cell(stamp, cell.copy if cell is not None else None)
+        self._table.keep(item.variable, index, Cell(stamp, cell.copy if cell is not None else None))
         self.leased.pop(name, None)
         return [Renewed(name, index, stamp), *([Outdated(name, index, stamp)] if was_valid else [])]
 
@@ -185,11 +197,11 @@ class Shelf:
         """What was here of a value, seen from the version that is the newest now; None: nobody says."""
         name, copy, cell = item.variable.name, item.latest(index), item.variable.cells.get(index)
         if newest is None:
-            item.variable.cells.pop(index, None)
+            self._table.lose(item.variable, index)
             return []
         old = cell.newest if cell is not None else None
         was_valid = cell is not None and cell.is_valid
-        item.variable.cells[index] = Cell(newest, copy)
+        self._table.keep(item.variable, index, Cell(newest, copy))
         if copy is not None and copy.stamp == newest:
             return [] if was_valid and old == newest else [Renewed(name, index, newest), _arrived(name, index, copy)]
         if old == newest and not was_valid:
@@ -225,11 +237,14 @@ class Shelf:
             return True, []  # it is told again
         self.leased.pop(write.name, None)
         was_valid = cell is not None and cell.is_valid and write.index not in item.pending
+        if write.change is None:  # a keeper that is told no more than others could not take it, and keeps it no longer
+            item.kept_in = 0
+            item.pending.pop(write.index, None)
         if write.change is not None and not self._keep(item, write, now):
             return False, []
         if cell is not None and cell.newest == write.stamp and not was_valid:
             return True, []
-        item.variable.cells[write.index] = Cell(write.stamp, cell.copy if cell is not None else None)
+        self._table.keep(item.variable, write.index, Cell(write.stamp, cell.copy if cell is not None else None))
         renewed = Renewed(write.name, write.index, write.stamp)
         return True, [renewed, *([Outdated(write.name, write.index, write.stamp)] if was_valid else [])]
 
@@ -258,7 +273,7 @@ class Shelf:
             if pending is None or pending.stamp != stamp:
                 continue
             del item.pending[index]
-            item.variable.cells[index] = Cell(stamp, pending)
+            self._table.keep(item.variable, index, Cell(stamp, pending))
             self._offer(item, index)
             events.append(_arrived(name, index, pending))
         return events
@@ -273,7 +288,7 @@ class Shelf:
             return []
         is_news = cell is None or not cell.is_valid or index in item.pending
         item.pending.pop(index, None)
-        item.variable.cells[index] = Cell(copy.stamp, copy)
+        self._table.keep(item.variable, index, Cell(copy.stamp, copy))
         self._offer(item, index)
         return [_arrived(name, index, copy)] if is_news else []
 

@@ -9,7 +9,8 @@
 Who answers a claim is in the view, and hears of nothing in the one before any more: so what is in the reports is all
 that has happened (see `recovery`). The keepers are told first: where anybody knows that a variable was opened in this
 epoch, there is one who has all of it. Who runs the plugin is a fact that all owners find alike, for they ask all; only
-so have they the same roles.
+so have they the same roles. A keeper that cannot read a value, for want of a class, keeps the variable no longer; an
+owner that cannot says so to all who ask for that one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from guthi_dvar.coherent.roles import Roles
 from guthi_dvar.coherent.rounds import Rounds
 from guthi_dvar.coherent.shelf import Shelf
 from guthi_dvar.coherent.standing import Moved, Standing
+from guthi_dvar.errors import ValueUnavailable
 from guthi_dvar.holding import Holding
 from guthi_dvar.peers import has_dvar
 from guthi_dvar.records import Record
@@ -58,6 +60,19 @@ class Office:
     """Nobody is there who has ever had it open: it is lost, or was never wholly created."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     opened: asyncio.Event = field(default_factory=asyncio.Event)
+    """Nothing has to be waited for any more."""
+    defect: str = ""
+    """Why this node cannot take over what others have."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the variable can be read and written."""
+        return self.opened.is_set() and not self.defect
+
+    def dismiss(self, keeper: NodeId) -> None:
+        """One of the keepers cannot keep the values. It has read without asking, so it is told of each write."""
+        self.keepers = tuple(id for id in self.keepers if id != keeper)
+        self.followers.add(keeper)
 
 
 @dataclass(slots=True, eq=False)
@@ -112,15 +127,20 @@ class Succession:
         return [id for id in view.members if id in there or id == self._me]
 
     async def office(self, term: Term, name: str) -> Office | None:
-        """The office of a variable that this node owns, when it is open; None if there is no such variable."""
+        """The office of a variable that this node owns, when it is open; None if there is no such variable.
+
+        Raises Moved, ValueUnavailable.
+        """
         office = term.offices.get(name)
-        if office is not None and office.opened.is_set() and self._standing.is_in(term.view.id):
+        if office is not None and office.is_open and self._standing.is_in(term.view.id):
             return office
         await self.claimed(term)
         async with self._standing.during(term.view.id):
             office = term.offices.get(name)
             if office is not None:
                 await office.opened.wait()
+                if office.defect:
+                    raise ValueUnavailable(f"its owner cannot take {name!r} over: {office.defect}")
             return office
 
     async def claimed(self, term: Term) -> None:
@@ -190,7 +210,11 @@ class Succession:
 
         async def one(name: str) -> None:
             async with gate:
-                await self.open(term, [name], reports)
+                try:
+                    await self.open(term, [name], reports)
+                except MalformedMessage as error:
+                    term.offices[name].defect = str(error)
+                    term.offices[name].opened.set()
 
         await asyncio.gather(*(one(name) for name in sorted(set(reports) - set(simple))))
 
@@ -244,14 +268,17 @@ class Succession:
         while told:
             bodies = [(id, [view_to_wire(term.view.id), [each.to_wire() for each in told[id]]]) for id in sorted(told)]
             answers = await self._rounds.ask(term.view.id, SECURE, bodies)
-            lacking: dict[NodeId, Sequence[Entry]] = {}
+            lacking: dict[NodeId, list[Entry]] = {}
             for id, answer in zip(sorted(told), answers, strict=True):
                 if not isinstance(answer, list) or len(answer) != len(told[id]):
                     raise MalformedMessage("it is said of each variable whether it is open")
                 self._holding.merge(Record.from_wire(each) for each in answer if not isinstance(each, bool))
                 lacking[id] = [entry for entry, is_open in zip(told[id], answer, strict=True) if is_open is False]
-                for entry in lacking[id]:
-                    await self._hand(term, id, entry.record, [index for index, _ in entry.newest])
+                for place, entry in enumerate(lacking[id]):
+                    name = entry.record.name
+                    if not await self._hand(term, id, entry.record, [index for index, _ in entry.newest]):
+                        term.offices[name].dismiss(id)
+                        lacking[id][place] = self._full(term, name, is_keeper=False)
             told = {id: some for id, some in lacking.items() if some}
 
     # ---- values that have to travel
@@ -264,18 +291,24 @@ class Succession:
         lacking = {
             id: [index for index, sources in sorted(plan.sources.items()) if id not in sources] for id in office.keepers
         }
-        await asyncio.gather(
-            *(self._hand(term, id, plan.record, indices) for id, indices in lacking.items() if indices)
-        )
+        keepers = [id for id, indices in lacking.items() if indices]
+        are_kept = await asyncio.gather(*(self._hand(term, id, plan.record, lacking[id]) for id in keepers))
+        for id, is_kept in zip(keepers, are_kept, strict=True):
+            if not is_kept:
+                office.dismiss(id)
 
-    async def _hand(self, term: Term, to: NodeId, record: Record, indices: Iterable[int]) -> None:
+    async def _hand(self, term: Term, to: NodeId, record: Record, indices: Iterable[int]) -> bool:
+        """Give values to who is to keep them; whether it can."""
         item = self._shelf.item(record.name)
         if item is None:
-            return
+            return True
         found = [(index, copy.stamp, copy.value) for index in indices if (copy := item.latest(index)) is not None]
         for batch in _batches(found):
             body = [view_to_wire(term.view.id), record.to_wire(), [[i, s.to_wire(), v] for i, s, v in batch]]
-            await self._rounds.ask(term.view.id, HAND, [(to, body)])
+            (is_kept,) = await self._rounds.ask(term.view.id, HAND, [(to, body)], may_refuse=True)
+            if is_kept is not True:
+                return False
+        return True
 
     async def _fetch(self, term: Term, plan: Recovered) -> None:
         declaration, name = plan.record.declaration, plan.record.name

@@ -31,6 +31,7 @@ __all__ = ["Checkpoints"]
 
 TOPIC = "rpc.checkpoint"
 ASK = "rpc.state"
+LAST_ATTEMPT = 0xFFFF_FFFF  # no call is tried more often
 ASK_S = 1.0  # a keeper that has not answered within that may be lost too
 
 
@@ -82,7 +83,7 @@ class Checkpoints:
             return
         entry.revision += 1
         for node in {context.caller: None, **dict.fromkeys(self._keeper(context))}:
-            self._tell(node, context.call, Checkpoint(context.attempt, entry.revision, entry.newest))
+            self._tell(node, context.call, context.attempt, Checkpoint(context.attempt, entry.revision, entry.newest))
         entry.newest = None
         entry.timer = self._loop.call_later(self._interval_s, self._publish, context, entry)
 
@@ -90,8 +91,8 @@ class Checkpoints:
         """Of one node, or none where there is no other."""
         return [node for node in self._keepers(context.function, context.call) if node != self._node.id][:1]
 
-    def _tell(self, node: NodeId, call: CallId, checkpoint: Checkpoint | None) -> None:
-        attempt, revision, state = checkpoint or (0, 0, None)
+    def _tell(self, node: NodeId, call: CallId, attempt: int, checkpoint: Checkpoint | None) -> None:
+        _, revision, state = checkpoint or (attempt, 0, None)
         self._node.start(self._cast(node, [*call, attempt, revision, state]))
 
     async def _cast(self, node: NodeId, word: list[Any]) -> None:
@@ -123,7 +124,9 @@ class Checkpoints:
         is_known = context in self._publishing
         self._stop(context)
         for node in self._keeper(context) if is_known else ():
-            self._loop.call_soon(self._tell, node, context.call, None)  # this may be the end of the node
+            self._loop.call_soon(
+                self._tell, node, context.call, context.attempt, None
+            )  # this may be the end of the node
 
     def close(self) -> None:
         """Publish nothing more."""
@@ -141,7 +144,7 @@ class Checkpoints:
             case _:
                 raise MalformedMessage("a checkpoint is a caller, a number, an attempt, a revision, a state or null")
         if state is None:
-            self._kept.forget(call)
+            self._kept.forget(call, attempt)
         else:
             self._kept.offer(call, Checkpoint(attempt, revision, state))
 
@@ -178,6 +181,6 @@ class Checkpoints:
 
     def drop(self, function: str, call: CallId) -> None:
         """This node made the call, and nobody needs its checkpoints any more."""
-        if self._kept.forget(call):
+        if self._kept.forget(call, LAST_ATTEMPT):
             for node in self._keepers(function, call):
-                self._tell(node, call, None)
+                self._tell(node, call, LAST_ATTEMPT, None)

@@ -165,7 +165,9 @@ async def test_of_calls_that_wait_for_a_thread_the_urgent_go_first() -> None:
     await asyncio.sleep(0.05)
     calls = [call(name, int(name[0]) - 5) for name in ("5a", "5b", "9a", "1a", "9b", "5c")]
     await asyncio.sleep(0)
-    calls.pop(1).cancel()
+    left = calls.pop(1)
+    left.cancel()
+    await asyncio.wait([left])
     go.set()
     await asyncio.gather(busy, *calls)
     assert order == ["9a", "9b", "5a", "5c", "1a"]

@@ -41,3 +41,18 @@ def test_the_room_is_bounded_and_the_oldest_calls_go_first(monkeypatch: pytest.M
     kept.offer((CALLER, 6), Checkpoint(0, 1, bytes(101)))
     assert not kept
     assert kept._bytes == 0
+
+
+def test_what_comes_after_the_end_of_its_attempt_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_module, "MAX_ENDED", 3)
+    kept = Kept()
+    kept.forget((CALLER, 1), 1)
+    kept.forget((CALLER, 1), 0)  # overtaken
+    for attempt in (0, 1):
+        kept.offer((CALLER, 1), Checkpoint(attempt, 9, b"late"))
+    assert not kept
+    kept.offer((CALLER, 1), Checkpoint(2, 1, b"tried again"))
+    assert kept.get((CALLER, 1)) == Checkpoint(2, 1, b"tried again")
+    for number in range(2, 9):
+        kept.forget((CALLER, number), 0)
+    assert len(kept._ended) == 3

@@ -72,7 +72,7 @@ async def compute(order: Order, output: Path) -> tuple[EscapeTimes, Report]:
                 bands = len(Job.first(order.view, order.bands, node.id, node.name).bands)
                 trouble = Troublemaker(order.mischief, launcher, latecomers, bands, lambda line: _say(console, line))
                 try:
-                    painted = await painter.picture(processes, trouble.band_done)
+                    painted = await painter.picture(processes, bands, trouble.band_done)
                 finally:
                     await trouble.close()
                 lost = {process.name: process.fate for process in processes if process.returncode is not None}
@@ -122,22 +122,26 @@ class _Painter:
         return done
 
     async def _alone(self, name: str) -> float:
-        with self._bar("one node alone") as advance:
+        with self._bar("one node alone", min(self.bands, self.view.height)) as advance:
             start = time.perf_counter()
             await render_distributed(self.rpc, self.view, self.bands, on=[name], progress=lambda _: advance())
             return time.perf_counter() - start
 
-    async def picture(self, processes: Sequence[NodeProcess], band_done: Callable[[int, str], None]) -> _Painted:
+    async def picture(
+        self, processes: Sequence[NodeProcess], bands: int, band_done: Callable[[int, str], None]
+    ) -> _Painted:
         """The picture, which the nodes compute and keep among themselves. Raises NoProvider when all nodes die."""
-        done = await unless_all_end(processes, self._watched(processes, band_done))
+        done = await unless_all_end(processes, self._watched(processes, bands, band_done))
         if done is None:
             fates = ", ".join(f"{process.name} {process.fate}" for process in processes)
             raise NoProvider(f"no node is left to compute the picture: {fates}")
         return done
 
-    async def _watched(self, processes: Sequence[NodeProcess], band_done: Callable[[int, str], None]) -> _Painted:
+    async def _watched(
+        self, processes: Sequence[NodeProcess], bands: int, band_done: Callable[[int, str], None]
+    ) -> _Painted:
         times = np.empty((self.view.height, self.view.width), np.uint32)
-        with self._bar(f"{len(processes)} nodes") as advance:
+        with self._bar(f"{len(processes)} nodes", bands) as advance:
             start, done = time.perf_counter(), count(1)
             await self._begin(processes)
             canvas = await Canvas.open(self.dvar, _PICTURE)
@@ -166,8 +170,8 @@ class _Painter:
         raise NoProvider("no node is left to begin the picture")
 
     @contextmanager
-    def _bar(self, title: str) -> Iterator[Callable[[], None]]:
+    def _bar(self, title: str, total: int) -> Iterator[Callable[[], None]]:
         columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as progress:
-            task = progress.add_task(title, total=min(self.bands, self.view.height))
+            task = progress.add_task(title, total=total)
             yield lambda: progress.advance(task)

@@ -87,6 +87,14 @@ def node() -> Iterator[BlockingNode]:
         yield node
 
 
+@pytest.fixture
+def ctrl_c_interrupts() -> Iterator[None]:
+    """As at a terminal; a process that a shell starts in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_a_script_joins_asks_and_leaves() -> None:
     with connected(name="alice") as alice:
         alice.handle("double", lambda incoming: 2 * incoming.value)
@@ -159,6 +167,7 @@ def test_a_context_is_entered_and_left(node: BlockingNode) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a thread cannot be sent a signal there")
 @pytest.mark.parametrize("seen_by", ["the waiting thread", "another thread"])
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_cancels_what_is_waited_for(node: BlockingNode, seen_by: str) -> None:
     desk = node.require(DESK)
     main = threading.main_thread().ident

@@ -180,7 +180,6 @@ async def test_a_node_that_is_killed_is_told_and_its_bands_are_computed_by_other
         **dict.fromkeys(NAMES), "bob": "was killed by SIGKILL",
     }  # fmt: skip
     assert sum(node["rows"] for node in report["nodes"]) == SLOW[1]
-    assert report["wall_s"] < 8  # a lost node costs the two seconds of cluster.toml, not the ten of the default
     assert np.array_equal(demo.picture(), slow_picture)
 
 

@@ -263,6 +263,7 @@ async def test_ten_thousand_calls_at_once(alice: Rpc, bob: Rpc) -> None:
 async def test_a_thousand_calls_wait_for_two_threads(network: Network, alice: Rpc) -> None:
     carol = await network.rpc("carol", threads=2)
     carol.register(add)
+    await alice.available("add", timeout=10)
     answers = await asyncio.gather(*(alice.call("add", number) for number in range(1000)))
     assert answers == list(range(1, 1001))
     assert carol._execution.running == 0

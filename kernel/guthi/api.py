@@ -151,7 +151,7 @@ class Datagrams(Protocol):
 
 
 class Announcement(NamedTuple):
-    """What a node says of itself on the local network (see `guthi.discovery`); nothing of it is secret."""
+    """What a node says of itself on the local network (see `guthi.network.discovery`); nothing of it is secret."""
 
     instance: str
     addresses: tuple[Address, ...]

@@ -21,7 +21,7 @@ from guthi.messages.exchange import check_timeout
 from guthi.messages.requests import Handler
 from guthi.messages.stream import Stream
 from guthi.messages.streams import StreamHandler
-from guthi.network import Network
+from guthi.network.network import Network
 from guthi.plugins import Plugin, enabled_plugins, start_order
 from guthi.security.identity import Identity
 from guthi.services import Service, Services

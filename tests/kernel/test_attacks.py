@@ -10,7 +10,7 @@ from random import Random
 import pytest
 from tests.kernel.fuzzing import Traffic, attack, conversation, footprint, growth, talk
 
-from guthi import Node, network
+from guthi import Node
 from guthi.api import Address, NodeId
 from guthi.configuration.config import Config
 from guthi.membership.gossip import Gossip, Hello, Welcome, encode_comparison, encode_message
@@ -18,9 +18,10 @@ from guthi.membership.members import Member, MemberState, Role
 from guthi.membership.records import encode_record
 from guthi.membership.settings import GossipSettings
 from guthi.membership.verdict import Verdict
+from guthi.network import network
+from guthi.network.tuning import gossip_settings
 from guthi.security.identity import node_id_of
 from guthi.testing import World, simulated
-from guthi.tuning import gossip_settings
 
 YEAR_S = 365 * 86_400.0
 LIMIT = 64

@@ -16,8 +16,8 @@ from guthi.configuration.config import Config
 from guthi.errors import GuthiError, UsageError
 from guthi.host.udp import SystemHost
 from guthi.membership.members import Member, MemberState
+from guthi.network.rotating import Holding
 from guthi.node import Node
-from guthi.rotating import Holding
 from guthi.runner import run_loop
 from guthi.security.keyfile import read_keys
 from guthi.security.keyring import ClusterKey

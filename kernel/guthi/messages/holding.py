@@ -1,8 +1,9 @@
 """Decides how long the requests of a peer that does not read its answers wait, and how many of them may.
 
 A peer can acknowledge what it is sent and give no credit for more: then its answers wait here. So while too much waits
-for a peer (see `guthi.backpressure`), no further request of it is begun, and what its handlers return is kept back. The
-requests wait in the order in which they came, MAX_HELD_BYTES and MAX_HELD of them; whoever sends more breaks the rules.
+for a peer (see `guthi.network.backpressure`), no further request of it is begun, and what its handlers return is kept
+back. The requests wait in the order in which they came, MAX_HELD_BYTES and MAX_HELD of them; whoever sends more breaks
+the rules.
 
 | peer    | meaning                               | leaves by                                                     |
 |---------|---------------------------------------|---------------------------------------------------------------|

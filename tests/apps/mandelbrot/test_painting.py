@@ -93,6 +93,15 @@ def test_what_was_taken_over_is_found_out() -> None:
     assert (second.bands, second.taken_over, second.resumed_rows) == (2, {"alice": 1}, 4)
 
 
+def test_a_band_that_two_computed_counts_once_and_its_time_twice() -> None:
+    """One of them was killed after it had written the band and before it had answered."""
+    alice = Contribution("alice", {0: (ALICE, 1), 10: (ALICE, 2)}, {0: (10, 0.5, 0), 10: (10, 0.5, 0)})
+    bob = Contribution("bob", {10: (BOB, 1)}, {10: (10, 0.25, 0)})
+    first, second = shares([bob, alice])
+    assert (first.bands, first.rows, first.busy_s, first.taken_over) == (1, 10, 1.0, {})
+    assert (second.bands, second.rows, second.busy_s, second.taken_over) == (1, 10, 0.25, {})
+
+
 def test_names_of_variables() -> None:
     names = [job_name("p"), times_name("p"), contribution_name("p", BOB), contribution_name("q", BOB), "other"]
     assert pictures_in(names) == ["p"]

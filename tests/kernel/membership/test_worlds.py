@@ -13,8 +13,9 @@ import pytest
 from tests.kernel.nodes import Line, a_node, until
 
 import guthi
-from guthi import Address, MemberState, Plugin, addressing
+from guthi import Address, MemberState, Plugin
 from guthi.membership.records import encode_records
+from guthi.network import addressing
 from guthi.security.identity import node_id_of
 from guthi.security.keyring import ClusterKey
 from guthi.testing import World, simulated

@@ -18,7 +18,7 @@ ANSWER_BYTES, LIMIT_BYTES = 100_000, 1 << 20
 
 async def with_a_deaf_peer(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[Node, Node, Node]:
     """Alice, bob, and mallory, who acknowledges what alice sends and gives no credit for more."""
-    monkeypatch.setattr("guthi.backpressure.SEND_BUFFER_BYTES", LIMIT_BYTES)
+    monkeypatch.setattr("guthi.network.backpressure.SEND_BUFFER_BYTES", LIMIT_BYTES)
     for name in ("alice", "bob", "mallory"):
         await world.start(name, join=[] if name == "alice" else ["alice"])
     await world.until(world.is_whole)
@@ -70,7 +70,7 @@ async def test_so_are_those_that_handlers_take_time_for(world: World, monkeypatc
 
 @simulated
 async def test_who_reads_at_last_is_answered_everything_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guthi.backpressure.SEND_BUFFER_BYTES", LIMIT_BYTES)
+    monkeypatch.setattr("guthi.network.backpressure.SEND_BUFFER_BYTES", LIMIT_BYTES)
     for name in ("alice", "bob"):
         await world.start(name, join=[] if name == "alice" else ["alice"])
     await world.until(world.is_whole)

@@ -43,7 +43,7 @@ async def test_a_restart_is_noticed_by_whoever_still_uses_the_old_session(world)
 
 @simulated
 async def test_a_timeout_covers_the_wait_for_room(world, monkeypatch):
-    monkeypatch.setattr("guthi.backpressure.SEND_BUFFER_BYTES", 10_000)
+    monkeypatch.setattr("guthi.network.backpressure.SEND_BUFFER_BYTES", 10_000)
     alice = await world.start("alice")
     bob = await world.start("bob", join=["alice"])
     bob.machine.pause()

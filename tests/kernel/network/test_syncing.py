@@ -12,12 +12,12 @@ import pytest
 from tests.kernel.membership.test_sync import member
 from tests.kernel.messages.test_requests import End
 
-from guthi import syncing
 from guthi.errors import MalformedMessage
 from guthi.membership.machine import Membership
 from guthi.membership.members import Member
 from guthi.membership.records import encode_records
-from guthi.syncing import RECORDS_TOPIC, SYNC_TOPIC, Syncing
+from guthi.network import syncing
+from guthi.network.syncing import RECORDS_TOPIC, SYNC_TOPIC, Syncing
 
 NOTHING = encode_records([])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from tests.kernel.membership.test_machine import address_of, member
 
-from guthi.consequences import HOOKS, Consequences, telling
 from guthi.hooks import HookBus, hookimpl
 from guthi.membership.effects import (
     Effect,
@@ -19,6 +18,7 @@ from guthi.membership.effects import (
     SendGossip,
 )
 from guthi.membership.members import Member, MemberEvent, MemberJoined, MemberLeft, MemberSuspected
+from guthi.network.consequences import HOOKS, Consequences, telling
 
 
 class Course:

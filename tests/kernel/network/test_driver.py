@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 
 from guthi.api import Address, Buffer, Departing, Ecn
-from guthi.driver import SHORTEST_WAIT_S, Driver
 from guthi.host.spin import Spin
+from guthi.network.driver import SHORTEST_WAIT_S, Driver
 from guthi.transport.endpoint import Endpoint, EndpointEvent, GossipArrived
 
 SOMEWHERE = Address("192.0.2.1", 1)

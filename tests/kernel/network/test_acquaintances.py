@@ -9,9 +9,9 @@ import pytest
 from tests.kernel.membership.test_machine import address_of, member
 
 from guthi import MemberState
-from guthi.acquaintances import COUNT, FILE_NAME, Acquaintances
 from guthi.api import Address
 from guthi.membership.members import Member, MemberFailed, MemberJoined, MemberLeft, MemberUpdated, Role
+from guthi.network.acquaintances import COUNT, FILE_NAME, Acquaintances
 
 
 class Town:

@@ -8,9 +8,9 @@ import pytest
 from tests.kernel.membership.test_sync import member
 
 from guthi.api import Address
-from guthi.entry import Entry
 from guthi.errors import JoinFailed
 from guthi.membership.effects import JoinRefused
+from guthi.network.entry import Entry
 
 HERE, THERE = Address("10.0.0.1", 1), Address("10.0.0.2", 2)
 

@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from guthi.api import NodeId
-from guthi.backpressure import SEND_BUFFER_BYTES, Backpressure
 from guthi.errors import NodeClosed
+from guthi.network.backpressure import SEND_BUFFER_BYTES, Backpressure
 
 BOB, CAROL = NodeId(bytes(16)), NodeId(bytes([1] * 16))
 TOO_MUCH = SEND_BUFFER_BYTES + 1

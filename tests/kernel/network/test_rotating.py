@@ -12,7 +12,7 @@ from guthi import Incoming, Node
 from guthi.cli.keys import _others
 from guthi.errors import JoinFailed, UsageError
 from guthi.membership.members import MemberState
-from guthi.rotating import Holding
+from guthi.network.rotating import Holding
 from guthi.security.keyfile import read_keys
 from guthi.security.keyring import ClusterKey
 from guthi.security.rotation import Action, Change

@@ -12,17 +12,9 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from guthi.acquaintances import Acquaintances
-from guthi.addressing import follow_addresses, resolved
 from guthi.api import Address, Buffer, Host, NodeId
-from guthi.backpressure import Backpressure
 from guthi.broadcast.plumtree import Plumtree
-from guthi.broadcasting import Broadcasting
 from guthi.configuration.config import Config
-from guthi.consequences import Consequences, telling
-from guthi.discovery import LanDiscovery, announcement_of
-from guthi.driver import Driver
-from guthi.entry import Entry
 from guthi.errors import PeerLost, UnknownMember
 from guthi.hooks import HookBus
 from guthi.host.spin import Spin
@@ -32,19 +24,27 @@ from guthi.membership.records import encode_record
 from guthi.messages.datagrams import Datagrams
 from guthi.messages.requests import Requests
 from guthi.messages.streams import Streams
-from guthi.parting import Parting
-from guthi.receiving import Receiving
-from guthi.rotating import Rotating
+from guthi.network.acquaintances import Acquaintances
+from guthi.network.addressing import follow_addresses, resolved
+from guthi.network.backpressure import Backpressure
+from guthi.network.broadcasting import Broadcasting
+from guthi.network.consequences import Consequences, telling
+from guthi.network.discovery import LanDiscovery, announcement_of
+from guthi.network.driver import Driver
+from guthi.network.entry import Entry
+from guthi.network.parting import Parting
+from guthi.network.receiving import Receiving
+from guthi.network.rotating import Rotating
+from guthi.network.syncing import Syncing
+from guthi.network.tuning import broadcast_settings, gossip_settings, session_settings
+from guthi.network.whereabouts import Whereabouts
 from guthi.security.identity import Identity
 from guthi.security.keyring import Keyring
 from guthi.security.rotation import KeyFile, Rotation
-from guthi.syncing import Syncing
 from guthi.tasks import TaskSet
 from guthi.transport.endpoint import Endpoint, Posted, Route
 from guthi.transport.outbox import UNORDERED
-from guthi.tuning import broadcast_settings, gossip_settings, session_settings
 from guthi.values.codec import Codec
-from guthi.whereabouts import Whereabouts
 
 __all__ = ["Network"]
 

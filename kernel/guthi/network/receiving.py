@@ -27,7 +27,7 @@ from guthi.transport.endpoint import (
 from guthi.transport.wire import CloseCode
 
 if TYPE_CHECKING:
-    from guthi.network import Network
+    from guthi.network.network import Network
 
 __all__ = ["Receiving"]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tests.kernel.membership.test_machine import address_of, member
 
 from guthi.membership.members import MemberFailed, MemberJoined, MemberState, MemberUpdated
-from guthi.whereabouts import Whereabouts
+from guthi.network.whereabouts import Whereabouts
 
 
 def test_a_member_is_found_where_it_is_and_not_where_it_was() -> None:

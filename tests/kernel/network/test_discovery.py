@@ -14,8 +14,8 @@ import pytest
 
 from guthi import Config, Node
 from guthi.api import Address, Announcement
-from guthi.discovery import MAX_FOUND, LanDiscovery, announcement_of, cluster_tag
 from guthi.errors import ConfigError
+from guthi.network.discovery import MAX_FOUND, LanDiscovery, announcement_of, cluster_tag
 from guthi.security.keyring import MAX_KEYS, ClusterKey, Keyring
 from guthi.security.rotation import Action, Change
 from guthi.testing import World, simulated

@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 
-from guthi import addressing
-from guthi.addressing import follow_addresses, resolved
 from guthi.api import Address, Host
 from guthi.errors import ConfigError
+from guthi.network import addressing
+from guthi.network.addressing import follow_addresses, resolved
 
 HERE, THERE = Address("10.0.0.1", 1), Address("10.0.0.2", 1)
 

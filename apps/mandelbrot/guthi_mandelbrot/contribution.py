@@ -7,7 +7,7 @@ is under way goes out together with the next.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,16 +124,30 @@ async def contributions(dvar: Dvar, picture: str) -> list[Contribution]:
 
 
 def shares(told: Iterable[Contribution]) -> list[Share]:
-    """The share of each node, sorted by name; a band counts as taken over from whoever began and did not finish it."""
+    """The share of each node, sorted by name; a band counts as taken over from whoever began and did not finish it.
+
+    A band that several computed (it was late, or its answer was lost with its node) counts once, for whoever took the
+    least time; the time is that of all.
+    """
     everybody = sorted(told, key=lambda each: each.node)
     left_by: Mapping[int, str] = {
         row: each.node for each in everybody for row in sorted(each.begun.keys() - each.done.keys())
     }
+    quickest = _quickest(everybody)
     result = []
     for each in everybody:
         share = Share(each.node)
         for row, (rows, seconds, resumed_rows) in sorted(each.done.items()):
+            if quickest[row] != each.node:
+                share = share.with_time(seconds)
+                continue
             lost_on = [left_by[row]] if row in left_by and left_by[row] != each.node else []
             share = share.with_band(rows, seconds, lost_on, resumed_rows)
         result.append(share)
     return result
+
+
+def _quickest(everybody: Sequence[Contribution]) -> dict[int, str]:
+    """Who computed each band, by its first row; the quickest of several."""
+    tries = sorted((entry[1], each.node, row) for each in everybody for row, entry in each.done.items())
+    return {row: node for _, node, row in reversed(tries)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 __all__ = ["Share"]
 
@@ -36,3 +36,7 @@ class Share:
             taken_over,
             self.resumed_rows + resumed_rows,
         )
+
+    def with_time(self, seconds: float) -> Share:
+        """The share with time for a band that another had computed sooner."""
+        return replace(self, busy_s=self.busy_s + seconds)

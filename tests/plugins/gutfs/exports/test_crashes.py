@@ -22,6 +22,7 @@ from guthi_gutfs.exports.rules import RESERVED
 from guthi_gutfs.paths import name_of
 
 KILLS = 12
+WORDS = [1, 1, 3, 3, 5, 7, 9, 11, 13, 21]  # an odd one begins a write, an append, ...; the first two take longest
 ROOT = Path(__file__).parents[4]
 
 # For each line that it reads, it forks a process that writes without end, and says of each write what it is about to do
@@ -65,19 +66,20 @@ Said = list[list[object]]
 
 @contextmanager
 def nursery() -> Iterator[Callable[[Path, Path, int, float], Said]]:
-    """Gives a function that lets a writer run for a while, kills it, and returns what it said until then."""
+    """Gives a function that lets a writer say so many words, and a little more; kills it; and returns what it said."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", NURSERY], text=True, bufsize=1, env=environment, **pipes) as process:
 
-        def run_and_kill(data: Path, index: Path, first: int, after_s: float) -> Said:
+        def run_and_kill(data: Path, index: Path, first: int, words: int, after_s: float) -> Said:
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write(json.dumps([str(data), str(index), first]) + "\n")
             word, child = json.loads(process.stdout.readline())
             assert word == "ready"
+            said = [process.stdout.readline() for _ in range(words)]
             time.sleep(after_s)
             os.kill(child, signal.SIGKILL)
-            return [json.loads(line) for line in iter(process.stdout.readline, '["killed"]\n')]
+            return [json.loads(line) for line in [*said, *iter(process.stdout.readline, '["killed"]\n')]]
 
         yield run_and_kill
 
@@ -97,7 +99,7 @@ async def test_old_or_new_and_all_that_was_acknowledged(tmp_path: Path) -> None:
     rng, log, earlier, half_done = random.Random(20301), b"", b"", 0
     with nursery() as run_and_kill:
         for turn in range(KILLS):
-            said = run_and_kill(data, index, turn * 1000, rng.uniform(0.0, 0.2))
+            said = run_and_kill(data, index, turn * 1000, rng.choice(WORDS), rng.uniform(0.0, 0.01))
             half_done += (
                 any(name.startswith(RESERVED) for name in os.listdir(data))
                 or len(content_of(data, "log")) % 3_000_001 > 0

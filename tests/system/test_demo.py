@@ -186,7 +186,7 @@ async def test_a_node_that_is_killed_is_told_and_its_bands_are_computed_by_other
 
 
 async def test_it_kills_its_own_nodes_and_starts_others_on_request(demo: Demo, slow_picture: np.ndarray) -> None:
-    await demo.start(SLOW, "--no-baseline", "--bands", "12", "--kill", "2", "--late", "1", "--at", "30%", "--json")
+    await demo.start(SLOW, "--no-baseline", "--bands", "24", "--kill", "2", "--late", "1", "--at", "10%", "--json")
     await demo.shows("node dave-2 was started and has joined")
     code, out = await demo.end()
     assert code == 0, demo.screen

@@ -67,7 +67,7 @@ async def compute(order: Order, output: Path) -> tuple[EscapeTimes, Report]:
                 await rpc.available(PAINT, nodes=order.nodes, timeout=_READY_TIMEOUT_S)
                 entry = processes[-1].address  # the last to be killed
                 _say(console, f"guthi: watch it with: guthi demo mandelbrot --watch {entry}")
-                painter = _Painter(rpc, node.require(DVAR), order.view, order.bands, console)
+                painter = _Painter(rpc, node.require(DVAR), launcher, order.view, order.bands, console)
                 baseline_s = await painter.baseline_s(processes[0]) if order.baseline else None
                 bands = len(Job.first(order.view, order.bands, node.id, node.name).bands)
                 trouble = Troublemaker(order.mischief, launcher, latecomers, bands, lambda line: _say(console, line))
@@ -109,6 +109,7 @@ class _Painter:
 
     rpc: Rpc
     dvar: Dvar
+    launcher: Launcher
     view: View
     bands: int
     console: Console
@@ -154,7 +155,7 @@ class _Painter:
 
             job = await canvas.follow(band_is_there)
             wall_s = time.perf_counter() - start
-        by_name = {process.name: Share(process.name) for process in processes}
+        by_name = {name: Share(name) for name in self.launcher.processes}  # also those that were started late
         by_name.update((share.node, share) for share in shares(await contributions(self.dvar, _PICTURE)))
         return _Painted(times, list(by_name.values()), wall_s, [name for _, name in job.leaders])
 

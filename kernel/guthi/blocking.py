@@ -180,6 +180,19 @@ class _Face:
         return f"<blocking face of {self._target!r}>"
 
 
+class _ManagedFace(_Face):
+    """The same for what may be entered with `with` as well, and then gives itself."""
+
+    def __enter__(self) -> _ManagedFace:
+        self._thread.wait_for(_enter(self._target))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._thread.wait_for(_exit(self._target, kind, error, trace))
+
+
 def _on_loop(function: Callable[..., Any], thread: _LoopThread) -> Any:
     """The function, to be called from this thread."""
 
@@ -193,7 +206,7 @@ async def _call(function: Callable[..., Any], arguments: Any, named: Any, thread
     """Call on the loop's thread, so that nothing there is touched from another."""
     result = function(*arguments, **named)
     if _lives_on_loop(result):
-        return _Face(result, thread)
+        return _faced(result, thread)
     if inspect.isawaitable(result):
         result = await result
     if isinstance(result, AsyncIterator):
@@ -212,7 +225,7 @@ def _lives_on_loop(value: Any) -> bool:
 def _faced(value: Any, thread: _LoopThread) -> Any:
     """What lives on the loop, alone or in a list of such, with a blocking face; all else as it is."""
     if _lives_on_loop(value):
-        return _Face(value, thread)
+        return (_ManagedFace if isinstance(value, AbstractAsyncContextManager) else _Face)(value, thread)
     if type(value) is list and value and _lives_on_loop(value[0]):
         return [_faced(each, thread) for each in value]
     return value

@@ -8,6 +8,7 @@ hooks of its own, in a class that its `hookspecs` names.
 from __future__ import annotations
 
 import logging
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -22,7 +23,9 @@ __all__ = ["HookBus", "KernelHooks", "hookimpl", "hookspec", "implemented_hooks"
 
 PROJECT = "guthi"
 hookspec = pluggy.HookspecMarker(PROJECT)
+"""Marks a method of a class of `hookspecs` as a hook that a plugin brings; what it means is its docstring."""
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a method of a plugin as the implementation of the hook of its name; `optionalhook=True`: if there is one."""
 
 log = logging.getLogger("guthi.hooks")
 
@@ -32,27 +35,53 @@ class KernelHooks:
 
     @hookspec
     def node_started(self, node: Node) -> None:
-        """The node has joined its network and all plugins run."""
+        """Once, when the node has joined its network and all plugins run.
+
+        A node that nobody answered has failed with `JoinFailed` before. Members that were met while joining have been
+        told by `member_joined` already.
+        """
+
+    @hookspec
+    def node_draining(self, node: Node) -> Coroutine[Any, Any, None] | None:
+        """The process was asked to end: take no new work from other nodes, and finish what runs for them.
+
+        What is returned, a coroutine, is awaited before `node_stopping`, for as long as `drain` in [node] allows, and
+        then cancelled. It is called at most once, and not for a node whose app ends by itself.
+        """
 
     @hookspec
     def node_stopping(self, node: Node) -> None:
-        """The node is about to leave; everything still works."""
+        """Once, when the node is about to leave, before anything is taken down: services work, messages go out.
+
+        It is also called when the app ended with an exception, but not after a start that failed.
+        """
 
     @hookspec
     def member_joined(self, member: Member) -> None:
-        """A member is known and present: for the first time, or again after it had left."""
+        """A member is known and present, for the first time or again after it had left.
+
+        A node that was restarted without a `data_dir` is a new member, with a new id.
+        """
 
     @hookspec
     def member_updated(self, member: Member) -> None:
-        """A present member's record changed: its addresses, its plugins."""
+        """A present member says something new about itself: other plugins, addresses, name or zone."""
 
     @hookspec
     def member_suspected(self, member: Member) -> None:
-        """Somebody could not reach a member; it may yet answer."""
+        """Somebody could not reach the member.
+
+        It is still a member and may refute this; rpc gives it no work while there are others. The kernel itself
+        suspects a member whose session fell silent.
+        """
 
     @hookspec
     def member_failed(self, member: Member) -> None:
-        """A member counts as failed; it gets nothing more."""
+        """The member counts as failed: its session is closed, requests to it end with `PeerLost`.
+
+        Nothing more is sent to it. The kernel never reaches this verdict by itself; a failure detector does, by
+        `node.accuse`. `member.verdict` says who found it, how, and what was seen; so it does of a suspect.
+        """
 
     @hookspec
     def member_recovered(self, member: Member) -> None:
@@ -60,7 +89,7 @@ class KernelHooks:
 
     @hookspec
     def member_left(self, member: Member) -> None:
-        """A member said goodbye."""
+        """A member said goodbye. Its session is closed."""
 
 
 class HookBus:

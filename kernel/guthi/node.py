@@ -241,6 +241,21 @@ class Node:
 
     # ---- life
 
+    async def drain(self, timeout_s: float | None = None) -> bool:
+        """Take no new work from others, and wait until what runs for them is done; then is the time to leave.
+
+        What that means is each plugin's (hook `node_draining`); everything else goes on working. False if `timeout_s`,
+        by default `drain` in [node], was not enough: then what still runs ends with the node, and is others' to repeat.
+        """
+        limit_s = self.config.node.drain if timeout_s is None else timeout_s
+        work = [self.start(each, "draining") for each in self.hooks.gather("node_draining", node=self)]
+        if not work:
+            return True
+        _, pending = await asyncio.wait(work, timeout=limit_s)
+        for each in pending:
+            each.cancel()
+        return not pending
+
     async def __aenter__(self) -> Node:
         if self._stack is not None:
             raise UsageError("a node runs once; make a new one")

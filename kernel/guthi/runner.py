@@ -4,6 +4,9 @@ SIGINT and SIGTERM ask the process to end, and so does the end of standard input
 runs is then cancelled, once: a second request must not cut the goodbye short. One that comes GRACE_S later ends the
 process by force, for something in it will not be cancelled. A supervised process that does not end in time, because its
 app holds the event loop, is ended by force without being asked again: it must not outlive its launcher.
+
+SIGTERM lets a node finish first what it does for others (see `Node.drain`); any further request ends that. Whoever
+presses Ctrl-C sits in front of it, and a launcher that has gone will not wait, so these two do without.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import logging
 import os
 import signal
 import sys
@@ -31,6 +35,8 @@ T = TypeVar("T")
 Main: TypeAlias = Callable[[Node], Awaitable[Any]]
 
 GRACE_S = 5.0
+
+log = logging.getLogger("guthi.runner")
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:
@@ -78,30 +84,53 @@ async def run_node(config: Config, on_ready: Callable[[Node], None], *, supervis
     `on_ready` is called when it has joined. Raises what Node and the function raise, ConfigError for a bad `main`.
     """
     main = load_main(config)
+    running: list[Node] = []
 
     async def live() -> None:
         async with Node(config) as node:
+            running.append(node)
             on_ready(node)
             await (main(node) if main is not None else asyncio.Event().wait())
 
-    await until_asked_to_end(live(), supervised=supervised)
+    async def drain() -> None:
+        for node in running:
+            await node.drain()
+
+    await until_asked_to_end(live(), supervised=supervised, before=drain)
 
 
-async def until_asked_to_end(work: Coroutine[Any, Any, None], *, supervised: bool = False) -> bool:
-    """Run `work`; True when it was cut short because the process is asked to end."""
+async def until_asked_to_end(
+    work: Coroutine[Any, Any, None],
+    *,
+    supervised: bool = False,
+    before: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> bool:
+    """Run `work`; True when it was cut short because the process is asked to end.
+
+    SIGTERM has it cut short only when `before` is done.
+    """
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
     asked, ended = asyncio.Event(), threading.Event()
     asked_at = 0.0
+    draining: asyncio.Task[None] | None = None
 
-    def ask() -> None:
+    def ask(number: int = signal.SIGINT) -> None:
+        nonlocal asked_at, draining
+        if number == signal.SIGTERM and before is not None and draining is None and not asked.is_set():
+            draining = loop.create_task(before())
+            draining.add_done_callback(lambda _: end())
+        elif not asked.is_set():
+            end()
+        elif loop.time() - asked_at >= GRACE_S:
+            _end_by_force()
+
+    def end() -> None:
         nonlocal asked_at
         if not asked.is_set():
             asked_at = loop.time()
             asked.set()
             task.cancel()
-        elif loop.time() - asked_at >= GRACE_S:
-            _end_by_force()
 
     signals = _on_signals(loop, ask)
     if supervised:
@@ -113,16 +142,26 @@ async def until_asked_to_end(work: Coroutine[Any, Any, None], *, supervised: boo
             raise
     finally:
         ended.set()
+        if draining is not None:
+            await _finish(draining)
         for number in signals:
             loop.remove_signal_handler(number)
     return asked.is_set()
 
 
-def _on_signals(loop: asyncio.AbstractEventLoop, ask: Callable[[], None]) -> list[int]:
+async def _finish(draining: asyncio.Task[None]) -> None:
+    """End it, if it has not; a failure is the draining plugin's, and no reason not to leave."""
+    draining.cancel()
+    await asyncio.wait([draining])
+    if not draining.cancelled() and (error := draining.exception()) is not None:
+        log.error("what was to be done before the end failed", exc_info=error)
+
+
+def _on_signals(loop: asyncio.AbstractEventLoop, ask: Callable[[int], None]) -> list[int]:
     numbers: list[int] = []
     with suppress(NotImplementedError):  # Windows: Ctrl-C is a KeyboardInterrupt there
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, ask)
+            loop.add_signal_handler(number, ask, number)
             numbers.append(number)
     return numbers
 

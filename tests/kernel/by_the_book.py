@@ -10,7 +10,7 @@ import os
 import socket
 import warnings
 from base64 import b32encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from struct import Struct
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ MESSAGE = Struct(">BIQI")
 ENVELOPE = Struct(">BBHIQ")
 INIT, RESPONSE, MEMBERSHIP = 1, 2, 3
 COOKIE, RETRY = 5, 6
-CAST, REQUEST, REPLY, FAULT, CANCEL, OPEN, VALUE, FINISH, CREDIT, WAIT = range(1, 11)
+CAST, REQUEST, REPLY, FAULT, CANCEL, OPEN, VALUE, FINISH, CREDIT, WAIT, REQUESTS, REPLIES = range(1, 13)
 HELLO, WELCOME, GOSSIP, COMPARISON = range(1, 5)
 MAX_MESSAGE_BYTES = 1 << 20
 PING = b"\x01"
@@ -167,6 +167,11 @@ def opened(message: bytes) -> Envelope:
 def plain_body(value: object) -> bytes:
     cbor = cbor2.dumps(value)
     return Struct(">HI").pack(0, len(cbor)) + cbor
+
+
+def bundle(ids: Sequence[int], timeouts_ms: Sequence[int], values: list[Any]) -> bytes:
+    """What is behind the envelope of several requests; of several replies, which have no timeouts."""
+    return Struct(f">{len(ids)}Q{len(timeouts_ms)}I").pack(*ids, *timeouts_ms) + cbor2.dumps(values)
 
 
 def split_body(body: bytes) -> tuple[Any, list[bytes]]:

@@ -241,6 +241,15 @@ class _Wire:
         self.said.append(b"".join(parts))
         return Posted(peer, parts, UNORDERED)
 
+    def check(self, peer: NodeId) -> None:
+        pass
+
+    def collect(self) -> None:
+        pass  # `_said` calls for it
+
+    def room_bytes(self, peer: NodeId) -> int:
+        return 1200
+
     def abandon(self, posted: Posted) -> None:
         pass
 
@@ -265,15 +274,17 @@ def _messages() -> dict[str, str]:
 
 
 async def _said() -> dict[str, str]:
-    """One message of each kind: a request, its reply, the cancellation of another, a cast, a fault, and a stream's."""
+    """One message of each kind: a request, its reply and cancellation, a cast, a fault, a stream's, and bundles."""
     codec, wire = Codec(), _Wire()
     requests = Requests(asyncio.get_running_loop(), codec, wire)
     requests.handle("greet", lambda incoming: f"hello {incoming.value}")
     peer = BOB.identity.node_id
     asking = asyncio.ensure_future(requests.request(peer, "greet", "alice", timeout_s=TIMEOUT_S))
     await asyncio.sleep(0)
+    requests.flush()
     request = wire.said[-1]
     requests.received(peer, request)
+    requests.flush()
     reply = wire.said[-1]
     asking.cancel()
     await asyncio.wait([asking])
@@ -282,7 +293,20 @@ async def _said() -> dict[str, str]:
     fault = bytes([4]) + reply[1:16] + _body(_fault())
     kinds = {"request": request, "reply": reply, "fault": fault, "cancel": cancel, "cast": wire.said[-1]}
     kinds |= await _streamed(requests, codec, wire)
+    kinds |= await _bundled(requests, wire)
     return {kind: message.hex() for kind, message in kinds.items()}
+
+
+async def _bundled(requests: Requests, wire: _Wire) -> dict[str, bytes]:
+    """Two requests of one turn, and the two answers to them."""
+    peer = BOB.identity.node_id
+    for name, timeout_s in (("carol", TIMEOUT_S), ("dave", None)):
+        requests.ask(peer, "greet", name, timeout_s)
+    requests.flush()
+    asked = wire.said[-1]
+    requests.received(peer, asked)
+    requests.flush()
+    return {"requests": asked, "replies": wire.said[-1]}
 
 
 async def _streamed(requests: Requests, codec: Codec, wire: _Wire) -> dict[str, bytes]:

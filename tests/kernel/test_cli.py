@@ -370,6 +370,12 @@ def test_a_client_without_a_key_stays_on_loopback(run: Run) -> None:
     assert "there is no cluster key" in complaint(run("nodes", "--join", "10.0.0.5:6969"))
 
 
+def test_a_node_that_stands_in_its_own_list_is_asked_once(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text('[node]\nlisten = "127.0.0.1:7001"\njoin = ["127.0.0.1:7001", "127.0.0.1:7002"]\n')
+    assert client_config((), file, 2.0).node.join == (Address("127.0.0.1", 7001), Address("127.0.0.1", 7002))
+
+
 # ---- tables
 
 

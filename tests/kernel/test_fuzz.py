@@ -1,4 +1,4 @@
-"""Mutated traffic against whole nodes and every decoder, a bounded number of it; `make soak` sends a million."""
+"""Mutated traffic against whole nodes and every decoder, a bounded number of it; `make fuzz` sends a million."""
 
 from __future__ import annotations
 

@@ -321,6 +321,10 @@ class Diary(Plugin):
         self.lines.append(f"{member.name} joined")
 
     @hookimpl
+    def member_updated(self, member: guthi.Member) -> None:
+        self.lines.append(f"{member.name} updated to {member.zone}")
+
+    @hookimpl
     def member_suspected(self, member: guthi.Member) -> None:
         self.lines.append(f"{member.name} suspected")
 
@@ -355,6 +359,17 @@ async def test_the_life_of_others_is_told_in_order() -> None:
         "run", "alice started", "bob joined", "bob suspected", "bob recovered", "bob failed", "bob recovered",
         "bob left", "stopping", "undone",
     ]  # fmt: skip
+
+
+@simulated
+async def test_a_member_that_comes_back_elsewhere_before_it_was_missed_is_updated(world: World) -> None:
+    alice = await world.start("alice", plugins=[Diary])
+    bob = await world.start("bob", join=["alice"], node={"zone": "lab", "data_dir": "data"})
+    bob.crash()
+    bob.config = bob.config.with_overrides(node={"zone": "attic"})
+    await bob.start()
+    await world.until(lambda: alice.node.member("bob").zone == "attic")
+    assert diary_of(alice.node) == ["run", "alice started", "bob joined", "bob updated to attic"]
 
 
 async def test_plugins_start_in_the_order_of_their_needs_and_stop_in_reverse() -> None:

@@ -92,6 +92,10 @@ def test_messages() -> None:
     assert book.envelope(book.VALUE, "", 2, 0, book.plain_body("first")).hex() == messages["value"]
     assert book.envelope(book.WAIT, "", 2, 0, b"").hex() == messages["wait"]
     assert book.envelope(book.FINISH, "", 2, 0, b"").hex() == messages["finish"]
+    ids, timeouts, values = (3, 4), (5000, 0), ["carol", "dave"]
+    assert book.envelope(book.REQUESTS, "greet", 2, 0, book.bundle(ids, timeouts, values)).hex() == messages["requests"]
+    values = ["hello carol", "hello dave"]
+    assert book.envelope(book.REPLIES, "", 2, 0, book.bundle(ids, (), values)).hex() == messages["replies"]
     fault = book.opened(unhex(messages, "fault"))
     assert (fault.kind, fault.request_id) == (book.FAULT, 1)
     assert book.split_body(fault.body)[0]["class"] == "ValueError"

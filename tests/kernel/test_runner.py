@@ -122,6 +122,77 @@ async def test_what_will_not_end_is_ended_by_force_when_it_is_asked_again(monkey
         assert await task
 
 
+class Draining:
+    """Work that waits to be cut short, and what is to be done before; `said` is what happened, in order."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.begun, self.may_end = asyncio.Event(), asyncio.Event()
+        self.end = asyncio.ensure_future(until_asked_to_end(self.work(), before=self.before))
+
+    async def work(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.said.append("cut short")
+
+    async def before(self) -> None:
+        self.said.append("drains")
+        self.begun.set()
+        await self.may_end.wait()
+        self.said.append("drained")
+
+
+async def signalled(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+    await asyncio.sleep(0.01)
+
+
+@posix
+async def test_sigterm_lets_it_finish_what_it_does_for_others() -> None:
+    draining = Draining()
+    await asyncio.sleep(0)
+    await signalled(signal.SIGTERM)
+    await draining.begun.wait()
+    assert draining.said == ["drains"]
+    draining.may_end.set()
+    assert await draining.end is True
+    assert draining.said == ["drains", "drained", "cut short"]
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_second_request_does_not_wait_for_that(number: signal.Signals) -> None:
+    draining = Draining()
+    await asyncio.sleep(0)
+    await signalled(signal.SIGTERM)
+    await draining.begun.wait()
+    await signalled(number)
+    assert await draining.end is True
+    assert draining.said == ["drains", "cut short"]
+
+
+@posix
+async def test_ctrl_c_does_without() -> None:
+    draining = Draining()
+    await asyncio.sleep(0)
+    await signalled(signal.SIGINT)
+    assert await draining.end is True
+    assert draining.said == ["cut short"]
+
+
+@posix
+async def test_a_failure_before_the_end_is_told_and_keeps_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise LookupError("lost")
+
+    task = asyncio.ensure_future(until_asked_to_end(asyncio.sleep(600), before=fail))
+    await asyncio.sleep(0)
+    await signalled(signal.SIGTERM)
+    assert await task is True
+    assert "before the end failed" in caplog.text
+
+
 async def test_work_that_ends_by_itself() -> None:
     assert await until_asked_to_end(asyncio.sleep(0)) is False
 

@@ -74,7 +74,7 @@ def client_config(
 def _entrances(config: Config) -> tuple[Address, ...]:
     """The node that a file describes, if its port is known, and those that it joins."""
     own = config.node.listen.from_here
-    return (*([own] if own.port != 0 else []), *config.node.join)
+    return tuple(dict.fromkeys((*([own] if own.port != 0 else []), *config.node.join)))  # a list that all nodes share
 
 
 def _listen(addresses: Sequence[Address]) -> Address:

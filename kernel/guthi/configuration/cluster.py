@@ -26,7 +26,9 @@ __all__ = ["Cluster"]
 @dataclass(frozen=True, slots=True)
 class _ClusterTable:
     app: str = ""
+    """What the nodes are for; for people."""
     nodes: tuple[Mapping[str, Any], ...] = ()
+    """The entries; at least one."""
 
 
 @dataclass(frozen=True, slots=True)

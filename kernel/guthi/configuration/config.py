@@ -45,25 +45,45 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """The table [node]: who the node is, where it listens, whom it joins.
-
-    `name` empty: the node chooses one. `listen` with port 0: the system chooses. `advertise`: the addresses
-    that others are told, by default those of the bound port. `data_dir` None: the identity lasts as long as
-    the process. `main`: "module:function", an `async def` that is given the node.
-    """
+    """The table [node]: who the node is, where it listens, whom it joins."""
 
     name: str = ""
+    """What people call the node: letters, digits, `-`, `_`, `.`, at most 64. Empty: the machine's name and a piece of
+    the id.
+    """
     listen: Address = Address("127.0.0.1", 0)
+    """The one UDP port. Port 0: the system chooses. Off loopback only with a cluster key."""
     join: tuple[Address, ...] = ()
+    """Nodes to join; one has to answer. The node's own address may be among them, so that all nodes can share one
+    list: where none of the others answers within `join_timeout`, it goes on as the first of its network.
+    """
     advertise: tuple[Address, ...] = ()
+    """Where others are told to reach the node, the best first; for nodes behind NAT. Empty: the addresses of the
+    bound port.
+    """
     discovery: Literal["gossip", "static", "lan"] = "gossip"
+    """`gossip`: know everybody whom any member knows. `static`: know those of `join`, and those who join this node.
+    `lan`: as `gossip`, and besides `join` find nodes of the same cluster on the local network, by multicast DNS;
+    needs `pip install "guthi[lan]"`.
+    """
     zone: str = ""
+    """Nodes of one zone prefer one another for work."""
     role: Literal["peer", "client"] = "peer"
+    """A client sees everything and is given no work."""
     plugins: tuple[str, ...] = ()
+    """The plugins to run; `guthi plugins` lists what is installed."""
     data_dir: Path | None = None
+    """Keeps the node's identity over restarts, and where it finds its network. None: each start is a new node."""
     join_timeout: Duration = 10.0
+    """How long one of `join` has to answer; then the start fails with `JoinFailed`."""
     main: str = ""
+    """`"module:function"`, an `async def function(node)` that `guthi run` calls when the node has joined. The folder
+    of the file is on the import path.
+    """
+    drain: Duration = 10.0
+    """How long what runs for other nodes may go on after SIGTERM, before the node leaves. `0s`: it leaves at once."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What `guthi run` logs to standard error."""
 
     def __post_init__(self) -> None:
         named = not self.name or re.fullmatch(r"\w[\w.-]{0,63}", self.name)
@@ -78,14 +98,16 @@ class NodeConfig:
 
 @dataclass(frozen=True, slots=True)
 class SecurityConfig:
-    """The table [security]: where the cluster keys come from, at most one of three.
-
-    `cluster_key_file` has a key a line and `#` comments. Of several keys the first seals; all of them open.
-    """
+    """The table [security]: where the cluster keys come from, at most one of three."""
 
     cluster_key_file: Path | None = None
+    """A file with a key a line and `#` comments. The first key seals, every one opens. [`guthi keys`](cli.md#keys)
+    rewrites it while the node runs; keys from elsewhere are rotated in memory only.
+    """
     cluster_key: str | None = field(default=None, repr=False)
+    """One key, as `guthi keygen` prints it."""
     cluster_keys: tuple[str, ...] = field(default=(), repr=False)
+    """Several, the first one seals."""
 
     def __post_init__(self) -> None:
         sources = (self.cluster_key_file is not None, self.cluster_key is not None, bool(self.cluster_keys))
@@ -111,23 +133,32 @@ class SecurityConfig:
 
 @dataclass(frozen=True, slots=True)
 class TransportConfig:
-    """The table [transport]. A peer is lost when it is silent for `timeout` while an answer is due.
-
-    A session on which somebody waits asks for a sign of life each `keepalive`; an unused one ends after `idle`.
-    `max_datagram`: the most bytes of UDP payload that are tried on a path; what it takes is found out.
-    `receive_buffer`: what the system is asked to hold for the port. `busy_poll_us`: for how long to poll for an awaited
-    answer before sleeping, where that pays; 0 is never. `stream_window`: how much of a stream may wait to be consumed.
-    """
+    """The table [transport]: the sessions between nodes."""
 
     keepalive: Duration = 5.0
+    """While somebody waits for a peer's answer, it is asked for a sign of life after so much silence."""
     timeout: Duration = 10.0
+    """A peer that owes an acknowledgement and is silent for so long is lost. More than `keepalive`."""
     handshake_timeout: Duration = 5.0
+    """How long a session may take to open."""
     idle: Duration = 60.0
+    """An unused session is not used again after so long, and ends a little later. More than `timeout`."""
     max_message: Size = 1 << 30
+    """The longest message that this node accepts; peers are told. At least 64 KiB, and 32 bytes for each member of
+    the network.
+    """
     max_datagram: int = 61_440
+    """The most bytes of UDP payload that are tried on a path, 1200 to 65507. What a path takes is found out, from
+    1200 upwards.
+    """
     receive_buffer: Size = 4 << 20
+    """What the system is asked to hold for the port in each direction."""
     busy_poll_us: int = 0
+    """For how many microseconds to poll for an awaited answer before sleeping, 0 to 1000; 0 is never. Polling that
+    does not pay switches itself off.
+    """
     stream_window: Size = 1 << 20
+    """How much of what comes on one stream may wait to be consumed; then the sender waits. At least 64 KiB."""
 
     def __post_init__(self) -> None:
         # Peers send as much before they hear of the window.
@@ -146,16 +177,18 @@ class TransportConfig:
 
 @dataclass(frozen=True, slots=True)
 class GossipConfig:
-    """The table [gossip]: how often news is told, to how many, and how often nodes compare all they know.
-
-    Members that failed are said hello to about each `reconnect` by somebody, until they are forgotten after `forget`.
-    """
+    """The table [gossip]: how news about members spreads."""
 
     interval: Duration = 0.2
+    """How often news is told while there is some."""
     fanout: int = 3
+    """To how many members at a time."""
     sync_interval: Duration = 30.0
+    """How often, at rest, the node compares all it knows with one other."""
     reconnect: Duration = 10.0
+    """About how often a failed member is tried again, by all others together."""
     forget: Duration = 24 * 3600.0
+    """How long a member that failed or left is remembered. A partition may last as long."""
 
     def __post_init__(self) -> None:
         require(self.reconnect > 0 and self.forget > 0, "reconnect and forget must be more than 0")
@@ -165,14 +198,16 @@ class GossipConfig:
 
 @dataclass(frozen=True, slots=True)
 class BroadcastConfig:
-    """The table [broadcast]. Up to `direct_limit` members it is sent from its origin to each, beyond along a tree.
-
-    What has come is kept for `keep`, at most `buffer` of it, for those who lack it.
-    """
+    """The table [broadcast]: how broadcasts reach everybody."""
 
     direct_limit: int = 32
+    """Up to so many members, the broadcaster included, it sends to each itself; beyond, along a tree. 0: always a
+    tree.
+    """
     keep: Duration = 30.0
+    """For how long a message is kept for members that lack it."""
     buffer: Size = 64 << 20
+    """How much is kept at most; then the oldest messages go early."""
 
     def __post_init__(self) -> None:
         require(self.direct_limit >= 0, "direct_limit must be 0 (always a tree) or more")

@@ -105,7 +105,9 @@ def _address(value: object) -> Address:
 
 
 Duration: TypeAlias = Annotated[float, Written('a duration ("200ms", "20s", "5m", or seconds)', '"20s"', _duration)]
+"""For a field of a `Config`: seconds, which TOML may write as `"200ms"`, `"20s"`, `"5m"`, `"1h"` or `"1d"`."""
 Size: TypeAlias = Annotated[int, Written('a size ("64 MiB", "1 GB", or bytes)', '"64 MiB"', _size)]
+"""For a field of a `Config`: bytes, which TOML may write as `"64 KiB"`, `"64 MiB"` or `"1 GB"`."""
 
 _PLAIN: Mapping[Any, Written] = types.MappingProxyType(
     {

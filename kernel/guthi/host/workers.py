@@ -22,13 +22,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from guthi.errors import UsageError
+from guthi.errors import NotEncodable, UsageError
 
-__all__ = ["ProcessWorkers", "WorkerLost", "report", "reporting"]
+__all__ = ["ProcessWorkers", "WorkerLost", "can_leave", "report", "reporting"]
 
 BEGUN = ("begun", None)  # the first word of a process on each call
+IMPORTABLE = "it has to stand at the top of a module that can be imported there, and to be given plain values"
 GRACE_S = 2.0  # how long a process may take to end when it is told to: a function may have told it to ignore that
 
 reporting: ContextVar[Callable[[Any], None] | None] = ContextVar("guthi.host.workers.reporting", default=None)
@@ -40,6 +42,15 @@ def report(value: Any) -> None:
     if tell is None:
         raise UsageError("this code does not run in a worker process of a node")
     tell(value)
+
+
+def can_leave(value: Any) -> bool:
+    """Whether a value can go from a process to another, and be made again there."""
+    try:
+        ForkingPickler.loads(ForkingPickler.dumps(value))
+    except Exception:  # noqa: BLE001 - it may have code of its own for either
+        return False
+    return True
 
 
 class WorkerLost(BrokenExecutor):
@@ -68,7 +79,8 @@ class ProcessWorkers:
         """Run a call in a process; both have to be picklable there.
 
         `on_report` is called in a thread of its own, with what the call passes to `report`. Cancelling the future ends
-        the process if it is at it. The future raises what the call raises, WorkerLost, and what pickle says.
+        the process if it is at it. The future raises what the call raises, WorkerLost, and NotEncodable for a call or a
+        value that pickle has no form for.
         """
         job = _Job(call, on_report)
         with self._changed:
@@ -122,7 +134,7 @@ class _Line:
         while (job := self._workers.take()) is not None:
             try:
                 self._send(job)
-            except Exception as error:  # noqa: BLE001 - it cannot be pickled, or no process can be started
+            except Exception as error:  # noqa: BLE001 - it has no form in pickle, or no process can be started
                 _settle(job, error=error)
                 continue
             job.future.add_done_callback(lambda future: self.end_process() if future.cancelled() else None)
@@ -138,9 +150,10 @@ class _Line:
             return False
 
     def _send(self, job: _Job) -> None:
+        call = _packed(job.call)
         for _ in range(2):
             try:
-                self._connected().send((job.call,))
+                self._connected().send_bytes(call)
                 if self._begins():
                     return
             except OSError:  # as when it does not begin: it has died since it was last used
@@ -198,6 +211,13 @@ class _Line:
             threading.Thread(target=_kill_if_stubborn, args=(process,), name=f"{self._name}-end", daemon=True).start()
 
 
+def _packed(call: Callable[[], Any]) -> memoryview:
+    try:
+        return ForkingPickler.dumps(call)
+    except Exception as error:
+        raise NotEncodable(f"the function cannot go to a worker process: {error}; {IMPORTABLE}") from error
+
+
 def _settle(job: _Job, value: Any = None, *, error: Exception | None = None) -> bool:
     """False where it has been cancelled meanwhile."""
     try:
@@ -234,17 +254,37 @@ def _work(connection: Connection[Any, Any]) -> None:
         try:
             connection.poll(None)
             send(*BEGUN)
-            (call,) = connection.recv()
-            send("value", call())
-        except (EOFError, BrokenPipeError):
+            _run_one(connection.recv_bytes(), send)
+        except (EOFError, OSError):
             return
-        except Exception as error:  # noqa: BLE001 - it cannot be imported, or failed, or its value cannot be pickled
-            send("error", _picklable(error))
+
+
+def _run_one(call: bytes, send: Callable[[str, Any], None]) -> None:
+    try:
+        value = _unpacked(call)()
+    except Exception as error:  # noqa: BLE001 - it cannot be imported, or has failed
+        send("error", _picklable(error))
+        return
+    try:
+        send("value", value)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - nothing has been sent
+        send("error", NotEncodable(f"its result cannot leave its worker process: {error}; return something plainer"))
+
+
+def _unpacked(call: bytes) -> Callable[[], Any]:
+    try:
+        made: Callable[[], Any] = ForkingPickler.loads(call)
+    except Exception as error:
+        raise NotEncodable(f"a worker process cannot make it again: {error}; {IMPORTABLE}") from error
+    return made
 
 
 def _picklable(error: Exception) -> Exception:
     """An exception may refuse to be made again by pickle, which would break the line."""
-    return error if type(error).__module__ == "builtins" else RuntimeError(f"{type(error).__name__}: {error}")
+    is_plain = type(error) is NotEncodable or type(error).__module__ == "builtins"
+    return error if is_plain else RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _die_with_the_node() -> None:

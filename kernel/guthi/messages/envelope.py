@@ -14,9 +14,11 @@
 | FINISH  | 8    | none                        | no more values from this side                                   |
 | CREDIT  | 9    | consumed u64 | window u64   | how much of the stream was consumed, how much may be on its way |
 | WAIT    | 10   | none                        | a value waits for credit                                        |
+| REQUESTS | 11  | several (see `bundles`)     | as many REQUESTs for one topic                                  |
+| REPLIES | 12   | several                     | as many REPLYs                                                  |
 
-The last four name the stream by the id of its OPEN, and by `side`, which of the two sends: 0 the one that sent the
-OPEN, 1 the one that answers it. In all other messages `side` is 0.
+VALUE to WAIT name the stream by the id of its OPEN, and by `side`, which of the two sends: 0 the one that sent the
+OPEN, 1 the one that answers it. In all other messages `side` is 0. For the last two the request id is their count.
 """
 
 from __future__ import annotations
@@ -35,16 +37,20 @@ __all__ = [
     "FINISH",
     "MAX_TOPIC_BYTES",
     "OPEN",
+    "REPLIES",
     "REPLY",
     "REQUEST",
+    "REQUESTS",
     "VALUE",
     "WAIT",
+    "check_sendable",
+    "milliseconds",
     "pack",
     "padded",
     "topic_of",
 ]
 
-CAST, REQUEST, REPLY, FAULT, CANCEL, OPEN, VALUE, FINISH, CREDIT, WAIT = range(1, 11)
+CAST, REQUEST, REPLY, FAULT, CANCEL, OPEN, VALUE, FINISH, CREDIT, WAIT, REQUESTS, REPLIES = range(1, 13)
 ENVELOPE = Struct(">BBHIQ")
 MAX_TIMEOUT_MS = 0xFFFFFFFF
 MAX_TOPIC_BYTES = 255
@@ -60,13 +66,22 @@ def topic_of(message: memoryview, topic_bytes: int) -> str:
     return str(message[ENVELOPE.size : ENVELOPE.size + topic_bytes], "utf-8", "replace")
 
 
-def pack(kind: int, topic: str, request_id: int, timeout_s: float | None = None, side: int = 0) -> bytes:
+def milliseconds(timeout_s: float | None) -> int:
+    """A time to wait as an envelope has it."""
+    return 0 if timeout_s is None else int(min(max(timeout_s * 1000, 1), MAX_TIMEOUT_MS))
+
+
+def pack(kind: int, topic: str, request_id: int, timeout_ms: int = 0, side: int = 0) -> bytes:
     """What goes before the body; raises UsageError for a topic that is too long."""
-    timeout_ms = 0 if timeout_s is None else int(min(max(timeout_s * 1000, 1), MAX_TIMEOUT_MS))
     if not topic:
         return ENVELOPE.pack(kind, side, 0, timeout_ms, request_id)
     topic_bytes, name = _sent_form(topic)
     return ENVELOPE.pack(kind, side, topic_bytes, timeout_ms, request_id) + name
+
+
+def check_sendable(topic: str) -> None:
+    """Raises UsageError for a topic that is too long, or no text that can be sent."""
+    _sent_form(topic)
 
 
 @lru_cache(maxsize=256)  # a node has few topics, and says them again and again

@@ -34,6 +34,15 @@ class Wire(Protocol):
     def post(self, peer: NodeId, parts: list[Buffer], channel: int = UNORDERED) -> Posted | None:
         """Send, in the order of the channel; None where the peer is this node itself."""
 
+    def check(self, peer: NodeId) -> None:
+        """Raises PeerLost when nothing is sent to the peer, because it is gone."""
+
+    def collect(self) -> None:
+        """Messages are being collected: call for them (`Requests.flush`) at the end of the turn."""
+
+    def room_bytes(self, peer: NodeId) -> int:
+        """How long a message may be to share the next datagram to the peer; 0 where there is no session yet."""
+
     def abandon(self, posted: Posted) -> None:
         """Do not send what has not been sent."""
 

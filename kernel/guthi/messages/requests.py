@@ -8,13 +8,29 @@ How the requests of peers are answered is decided in `serving`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from guthi.api import Buffer, NodeId
 from guthi.errors import DeadlineExceeded, MalformedMessage, NodeClosed, PeerLost, UsageError
-from guthi.messages.envelope import CANCEL, CAST, ENVELOPE, FAULT, OPEN, REPLY, REQUEST, pack, padded, topic_of
+from guthi.messages.bundles import Bundles, read_bundle
+from guthi.messages.envelope import (
+    CANCEL,
+    CAST,
+    ENVELOPE,
+    FAULT,
+    OPEN,
+    REPLIES,
+    REPLY,
+    REQUEST,
+    REQUESTS,
+    milliseconds,
+    pack,
+    padded,
+    topic_of,
+)
 from guthi.messages.exchange import Handler, Incoming, Streaming, Watching, Wire, check_timeout
 from guthi.messages.serving import Caller, Key, Serving
 from guthi.transport.alarms import Alarms
@@ -22,10 +38,11 @@ from guthi.transport.endpoint import Posted
 from guthi.transport.outbox import UNORDERED
 from guthi.values.codec import Codec
 from guthi.values.faults import revive
+from guthi.values.plain import plain_cbor
 
 __all__ = ["Asked", "Handler", "Incoming", "Requests", "Wire"]
 
-_QUESTIONS, _ANSWERS = (REQUEST, CAST), (REPLY, FAULT)
+_QUESTIONS, _ANSWERS, _BUNDLES = (REQUEST, CAST), (REPLY, FAULT), (REQUESTS, REPLIES)
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +51,7 @@ class Asked:
 
     request_id: int
     peer: NodeId
+    topic: str
     future: asyncio.Future[Any]
     timeout_s: float | None
     channel: int
@@ -56,7 +74,8 @@ class Requests:
         self._waiting: dict[int, Asked] = {}
         self._watching = Watching(wire)
         self._alarms: Alarms[int | Key] = Alarms()  # an int is a request of ours
-        self._serving = Serving(codec, wire, self._watching, self._alarms)
+        self._bundles = Bundles(wire, self._left, self._never_left)
+        self._serving = Serving(codec, wire, self._watching, self._alarms, self._bundles)
         self._closed = False
         self.streams: Streaming | None = None  # they say so themselves
 
@@ -74,7 +93,9 @@ class Requests:
         """Send a value that needs no answer."""
         if self._closed:
             raise NodeClosed("the node is closed; make a new one")
-        self._wire.post(peer, [pack(CAST, topic, 0), *self._codec.encode(value)])
+        message = [pack(CAST, topic, 0), *self._codec.encode(value)]
+        self._bundles.before(peer)
+        self._wire.post(peer, message)
 
     async def request(self, peer: NodeId, topic: str, value: Any, timeout_s: float | None = None) -> Any:
         """Send a value and wait for the answer.
@@ -106,14 +127,21 @@ class Requests:
         if timeout_s is not None:
             check_timeout(timeout_s)
         self._next_id = request_id = self._next_id + 1
-        parts = [pack(kind, topic, request_id, timeout_s), *self._codec.encode(value)]
-        asked = Asked(request_id, peer, self._loop.create_future(), timeout_s, channel)
+        plain = plain_cbor(value)
+        body = self._codec.encode(value) if plain is None else [self._codec.body_of(plain)]
+        asked = Asked(request_id, peer, topic, self._loop.create_future(), timeout_s, channel)
         self._waiting[request_id] = asked
         self._watching.opened(peer)
         try:
             if timeout_s is not None:
                 self._alarms.set(request_id, self._loop.time() + timeout_s)
-            asked.posted = self._wire.post(peer, parts, channel)
+            timeout_ms = milliseconds(timeout_s)
+            self._wire.check(peer)
+            if plain is None or kind != REQUEST or not topic:
+                self._bundles.before(peer)
+            elif self._bundles.put(peer, kind, topic, request_id, timeout_ms, plain):
+                return asked
+            asked.posted = self._wire.post(peer, [pack(kind, topic, request_id, timeout_ms), *body], channel)
         except BaseException:
             self.let_go(asked)
             raise
@@ -125,6 +153,9 @@ class Requests:
             return
         if asked.posted is not None:
             self._wire.abandon(asked.posted)
+        elif self._bundles.take_back(asked.peer, asked.topic, asked.request_id):
+            return  # the peer will never hear of it
+        self._bundles.before(asked.peer)
         with suppress(PeerLost):  # then it has stopped anyway
             self._wire.post(asked.peer, [pack(CANCEL, "", asked.request_id)], asked.channel)
 
@@ -134,6 +165,21 @@ class Requests:
         if asked.timeout_s is not None:
             self._alarms.clear(asked.request_id)
         self._watching.ended(asked.peer)
+
+    def flush(self) -> None:
+        """The turn of the loop ends: what was collected in it leaves."""
+        self._bundles.flush()
+
+    def _left(self, request_id: int, posted: Posted) -> None:
+        asked = self._waiting.get(request_id)
+        if asked is not None:
+            asked.posted = posted
+
+    def _never_left(self, request_ids: Sequence[int], error: PeerLost) -> None:
+        for request_id in request_ids:
+            asked = self._waiting.get(request_id)
+            if asked is not None:
+                asked.cut(PeerLost(self._wire.name_of(asked.peer), error.reason))
 
     # ---- receiving
 
@@ -151,6 +197,8 @@ class Requests:
             self._serving.serve(caller, self._moment(timeout_ms), payload)
         elif kind == CANCEL:
             self._serving.cancel((peer, request_id))
+        elif kind in _BUNDLES:
+            self._received_bundle(peer, kind, topic_of(view, topic_bytes), request_id, payload)
         elif self.streams is None:
             raise MalformedMessage(f"no message has the kind {kind}")
         elif kind == OPEN:
@@ -158,6 +206,17 @@ class Requests:
             self._serving.open(caller, self._moment(timeout_ms), payload, self.streams)
         else:
             self.streams.received(peer, kind, side, request_id, payload)
+
+    def _received_bundle(self, peer: NodeId, kind: int, topic: str, count: int, content: memoryview) -> None:
+        bundle = read_bundle(kind, count, content, self._codec)
+        if kind == REQUESTS:
+            self._serving.serve_bundle(peer, topic, self._loop.time(), bundle)
+            return
+        waiting = self._waiting
+        for request_id, _, value in bundle:
+            asked = waiting.get(request_id)
+            if asked is not None and asked.peer == peer and not asked.future.done():
+                asked.future.set_result(value)
 
     def _moment(self, timeout_ms: int) -> float | None:
         return self._loop.time() + timeout_ms / 1000 if timeout_ms else None
@@ -204,6 +263,7 @@ class Requests:
 
     def close(self) -> None:
         """Fail all that waits and stop all that runs."""
+        self._bundles.flush()  # the last answers
         self._closed = True
         for asked in self._waiting.values():
             asked.cut(NodeClosed("the node was closed before the answer came"))

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from guthi.api import NodeId
 from guthi.calmlog import CalmLog
 from guthi.errors import MalformedMessage, PeerLost, UnknownTopic, UsageError
+from guthi.messages.bundles import BUNDLED_BYTES, Bundles
 from guthi.messages.envelope import FAULT, REPLY, pack
 from guthi.messages.exchange import Handler, Incoming, Opened, Streaming, Watching, Wire, check_topic
 from guthi.messages.holding import Holding
@@ -24,6 +25,7 @@ from guthi.transport.alarms import Alarms
 from guthi.transport.outbox import UNORDERED
 from guthi.values.codec import Codec
 from guthi.values.faults import describe, describe_briefly
+from guthi.values.plain import plain_cbor
 
 __all__ = ["Caller", "Key", "Serving"]
 
@@ -46,8 +48,11 @@ class Caller(NamedTuple):
 class Serving:
     """The handlers of one node, and the requests that they are working on; `alarms` rings for those as well."""
 
-    def __init__(self, codec: Codec, wire: Wire, watching: Watching, alarms: Alarms[int | Key]) -> None:
+    def __init__(
+        self, codec: Codec, wire: Wire, watching: Watching, alarms: Alarms[int | Key], bundles: Bundles
+    ) -> None:
         self._codec, self._wire, self._watching, self._alarms = codec, wire, watching, alarms
+        self._bundles = bundles
         self._handlers: dict[str, Handler] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._opened: dict[Key, Opened] = {}
@@ -76,21 +81,43 @@ class Serving:
         if self._under_way.get(caller.peer, 0) >= MAX_UNDER_WAY:
             self._refuse(caller)
         elif self._behind and caller.request_id is not None and caller.peer in self._behind:
-            again = partial(self._handle_in_time, caller, deadline, payload)
+            again = partial(self._in_time, partial(self._handle, caller, deadline, payload), deadline)
             self._holding.hold(caller.peer, caller.request_id, len(payload), again)
         else:
             self._handle(caller, deadline, payload)
 
-    def _handle_in_time(self, caller: Caller, deadline: float | None, payload: memoryview) -> None:
+    def serve_bundle(self, peer: NodeId, topic: str, now: float, requests: Iterable[tuple[int, int, Any]]) -> None:
+        """Several requests on one topic have come: the id, the timeout in ms and the value of each."""
+        for request_id, timeout_ms, value in requests:
+            caller = Caller(peer, topic, request_id)
+            deadline = now + timeout_ms / 1000 if timeout_ms else None
+            if self._under_way.get(peer, 0) >= MAX_UNDER_WAY:
+                self._refuse(caller)
+            elif self._behind and peer in self._behind:
+                again = partial(self._in_time, partial(self._call, caller, deadline, value), deadline)
+                self._holding.hold(peer, request_id, BUNDLED_BYTES, again)
+            else:
+                self._call(caller, deadline, value)
+
+    def _in_time(self, work: Callable[[], None], deadline: float | None) -> None:
         if deadline is None or asyncio.get_running_loop().time() < deadline:
-            self._handle(caller, deadline, payload)
+            work()
 
     def _handle(self, caller: Caller, deadline: float | None, payload: memoryview) -> None:
         try:
-            handler = self._handlers.get(caller.topic)
+            value = self._codec.decode(payload)
+        except MalformedMessage as error:
+            self._reply_fault(caller, error)
+            return
+        self._call(caller, deadline, value)
+
+    def _call(self, caller: Caller, deadline: float | None, value: Any) -> None:
+        peer, topic, request_id, _ = caller
+        try:
+            handler = self._handlers.get(topic)
             if handler is None:
-                raise UnknownTopic(f"nobody handles {caller.topic!r} here; the plugin that does so is not enabled")
-            result = handler(Incoming(caller.peer, self._codec.decode(payload), deadline))
+                raise UnknownTopic(f"nobody handles {topic!r} here; the plugin that does so is not enabled")
+            result = handler(Incoming(peer, value, deadline))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - it is the caller's to see; not even SystemExit ends this node
@@ -100,8 +127,8 @@ class Serving:
             self._reply(caller, result)
             return
         task = self._start(caller, result)
-        if caller.request_id is not None:
-            self._begun((caller.peer, caller.request_id), task, deadline)
+        if request_id is not None:
+            self._begun((peer, request_id), task, deadline)
 
     def open(self, caller: Caller, deadline: float | None, payload: memoryview, streams: Streaming) -> None:
         """A request with a stream has come."""
@@ -174,12 +201,17 @@ class Serving:
                 self._reply(caller, value)
 
     def _reply(self, caller: Caller, value: Any) -> None:
-        if caller.request_id is None or self._closed:
+        peer, _, request_id, channel = caller
+        if request_id is None or self._closed:
+            return
+        plain = plain_cbor(value)
+        if plain is not None and channel == UNORDERED and self._bundles.put(peer, REPLY, "", request_id, 0, plain):
+            self._holding.answered(peer, len(plain))
             return
         try:
-            parts = [pack(REPLY, "", caller.request_id), *self._codec.encode(value)]
-            self._wire.post(caller.peer, parts, caller.channel)
-            self._holding.answered(caller.peer, len(parts[1]) if len(parts) == 2 else sum(map(len, parts)))
+            parts = [pack(REPLY, "", request_id), *self._codec.encode(value)]
+            self._wire.post(peer, parts, channel)
+            self._holding.answered(peer, sum(map(len, parts)))
         except Exception as error:  # noqa: BLE001 - it has no CBOR form, is too long for the peer, or will not be read
             self._reply_fault(caller, error)
 

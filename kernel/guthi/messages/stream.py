@@ -214,7 +214,7 @@ class Stream:
 
     def _post(self, kind: int, body: list[Buffer]) -> Posted | None:
         peer, stream_id, side, channel = self._address
-        return self._wire.post(peer, [pack(kind, "", stream_id, None, side), *body], channel)
+        return self._wire.post(peer, [pack(kind, "", stream_id, side=side), *body], channel)
 
     def _tell(self, kind: int, body: bytes = b"") -> None:
         with suppress(PeerLost):  # which is told to the app by the end of the request

@@ -36,7 +36,10 @@ class Timed(Protocol):
 
 
 class Driver:
-    """Runs one endpoint, and further machines that only need time, on the running loop."""
+    """Runs one endpoint, and further machines that only need time, on the running loop.
+
+    `gather` is called before datagrams are made, so that who collects messages of one turn gives them to the endpoint.
+    """
 
     def __init__(
         self,
@@ -47,8 +50,10 @@ class Driver:
         *,
         spin: Spin | None = None,
         awaits_answers: Callable[[], bool] = lambda: False,
+        gather: Callable[[], None] = lambda: None,
     ) -> None:
         self._spin, self._awaits_answers = spin or Spin(0.0), awaits_answers
+        self._gather = gather
         self._loop, self._endpoint, self._on_event = loop, endpoint, on_event
         self._timed: tuple[Timed, ...] = (endpoint, *timed)
         self._port: Datagrams | None = None
@@ -139,6 +144,9 @@ class Driver:
         if self._timer is None or self._timer_at <= now:  # else nothing can be due: `_arm` saw to that
             self._ring(now)
         self._tell()
+        scheduled, self._scheduled = self._scheduled, True  # what is gathered leaves at once: it needs no further pump
+        self._gather()
+        self._scheduled = scheduled
         self._wants_pump = False
         port.send_many(self._endpoint.take_datagrams(now))
         for callback in tuple(self._after_pump):

@@ -31,6 +31,11 @@ class Entry:
             if self._refusals.keys() == self._asked:
                 self._over.set()
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether there is a network that does not let this node in."""
+        return bool(self._refusals)
+
     async def wait(self, wanted: Sequence[Address], resolved: Sequence[Address], timeout_s: float) -> None:
         """Wait to be let in at one of the addresses, which people wrote as `wanted`; raises JoinFailed."""
         self._asked = frozenset(resolved)

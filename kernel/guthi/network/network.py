@@ -15,7 +15,7 @@ from typing import Any
 from guthi.api import Address, Buffer, Host, NodeId
 from guthi.broadcast.plumtree import Plumtree
 from guthi.configuration.config import Config
-from guthi.errors import PeerLost, UnknownMember
+from guthi.errors import JoinFailed, PeerLost, UnknownMember
 from guthi.hooks import HookBus
 from guthi.host.spin import Spin
 from guthi.membership.machine import Effect, Membership
@@ -70,6 +70,7 @@ class Network:
         self.keys: Rotating  # likewise
         self.gossip_at: float | None = None  # when the membership machine wants to be called; it changes in `perform`
         self._me, self._own_id = me, identity.node_id
+        self._looks_for_others = False
         self.requests = Requests(self._loop, codec, self)
         self.streams = Streams(self.requests, codec, self, config.transport.stream_window)
         self.endpoint = Endpoint(
@@ -92,6 +93,7 @@ class Network:
             Receiving(self, self._loop).on_event,
             spin=Spin(config.transport.busy_poll_us / 1e6),
             awaits_answers=lambda: self.requests.awaits_answers,
+            gather=self.requests.flush,
         )
         self._backpressure = Backpressure(self.endpoint.buffered_bytes)
         self._driver.on_progress(self._backpressure.wake)
@@ -172,8 +174,9 @@ class Network:
     async def join(self, addresses: Iterable[Address], timeout_s: float) -> None:
         """Join through whichever of the addresses answers first; with none, those kept from before a restart are tried.
 
-        Raises JoinFailed when none answers in time, or all refuse, unless one of them is this node's own: it is the
-        one that the others join.
+        Raises JoinFailed when none answers in time, or all refuse, unless one of them is this node's own: then it is
+        the first of its network, and the others will join it. That it has to wait for until then: a node that comes
+        back would else be a network of one for a moment, beside the one that there is.
         """
         wanted = list(addresses)
         found: list[Address] = []
@@ -182,12 +185,20 @@ class Network:
         if self._config.node.discovery == "lan":
             await self._lan.start(announcement_of(self.membership.me, self.endpoint.keyring), found)
         others = [address for address in found if address not in self.membership.me.addresses]
-        is_first = len(others) < len(found)
-        self.perform(self.membership.join(others or self._acquaintances.former, self._loop.time()))
-        if not wanted or is_first:
+        is_first, is_only = len(others) < len(found), bool(found) and not others
+        others = others or list(self._acquaintances.former)
+        self._looks_for_others = bool(others)
+        self.perform(self.membership.join(others, self._loop.time()))
+        if not wanted or is_only:
             self._syncing.joined.set()
             return
-        await self._entry.wait(wanted, found, timeout_s)
+        try:
+            await self._entry.wait(wanted, others, timeout_s)
+        except JoinFailed as error:
+            if not is_first or self._entry.is_refused:
+                raise
+            log.info("this node is the first of its network: %s", error)
+            self._syncing.joined.set()
 
     async def close(self) -> None:
         """Leave: say goodbye, let what was sent arrive, close the sessions and the port."""
@@ -216,6 +227,11 @@ class Network:
         """How many datagrams were not let in, or could not be sent, since the node started, by reason."""
         unsent = {f"not sent: {reason}": count for reason, count in self._port_dropped.items()}
         return dict(self.endpoint.drops) | unsent
+
+    @property
+    def has_met_nobody(self) -> bool:
+        """Whether it looks for others and has met none since it started: there may be a network all the same."""
+        return self._looks_for_others and len(self.membership.members) == 1
 
     def member(self, name_or_id: str | NodeId) -> Member:
         """The member of that name or id; raises UnknownMember with the names there are."""
@@ -261,14 +277,26 @@ class Network:
         if peer == self._own_id:
             self._loop.call_soon(self.requests.received, peer, b"".join(parts))
             return None
-        member = self.membership.get(peer)
-        if member is None or member.state in _GONE:
-            raise PeerLost(
-                self.name_of(peer), self._parting.end_of(member) if member is not None else "it is no member"
-            )
+        self.check(peer)
         posted = self.endpoint.send(peer, parts, self._loop.time(), channel)
         self._driver.touch()
         return posted
+
+    def check(self, peer: NodeId) -> None:
+        """Raises PeerLost when nothing is sent to the peer, because it failed, left or is no member."""
+        member = self.membership.get(peer)
+        if peer != self._own_id and (member is None or member.state in _GONE):
+            raise PeerLost(
+                self.name_of(peer), self._parting.end_of(member) if member is not None else "it is no member"
+            )
+
+    def collect(self) -> None:
+        """Messages are being collected, which the driver calls for at the end of the turn."""
+        self._driver.touch()
+
+    def room_bytes(self, peer: NodeId) -> int:
+        """How long a message may be to share the next datagram to the peer; 0 where there is no session yet."""
+        return self.endpoint.room_bytes(peer, self._loop.time())
 
     def abandon(self, posted: Posted) -> None:
         """Do not send what has not been sent."""

@@ -76,7 +76,7 @@ class SimulatedMachine:
         self.processor.pause()
 
     def resume(self) -> None:
-        """Go on."""
+        """Go on after `pause`: what was kept meanwhile is handled now."""
         self.processor.resume()
 
     def set_clock_rate(self, rate: float) -> None:

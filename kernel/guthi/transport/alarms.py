@@ -36,7 +36,8 @@ class Alarms(Generic[Key]):
 
     def clear(self, key: Key) -> None:
         """The key has no moment any more."""
-        self._moments.pop(key, None)
+        if self._moments.pop(key, None) is not None:
+            self._look()
 
     def _book(self, key: Key, moment: float) -> None:
         self._ticket += 1
@@ -55,12 +56,15 @@ class Alarms(Generic[Key]):
     @property
     def first(self) -> float | None:
         """No moment comes before this one; None when there are none."""
+        return self._heap[0][0] if self._heap else None
+
+    def _look(self) -> None:
+        """Leave out what stands first in the heap for a key that has no moment any more, or an earlier booking."""
         while self._heap:
             moment, _, key = self._heap[0]
             if self._booked.get(key) == moment and key in self._moments:
-                return moment
+                return
             self._drop_first()
-        return None
 
     def _drop_first(self) -> None:
         moment, _, key = heapq.heappop(self._heap)
@@ -81,4 +85,5 @@ class Alarms(Generic[Key]):
                 ready.append(key)
             else:
                 self._book(key, actual)
+        self._look()
         return ready

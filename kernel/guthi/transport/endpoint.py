@@ -147,6 +147,13 @@ class Endpoint:
             self._dial(link, now)
         return posted
 
+    def room_bytes(self, peer: NodeId, now: float) -> int:
+        """How long a message may be to leave in one datagram with all that goes along; 0 without an open session."""
+        link = self._links.get(peer)
+        if link is None or link.session is None or link.session.is_stale(now):
+            return 0
+        return link.session.room_bytes
+
     def abandon(self, posted: Posted) -> None:
         """Give up a message that may not have been delivered yet; the peer does not wait for it."""
         posted.abandoned = True

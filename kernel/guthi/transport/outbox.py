@@ -58,38 +58,21 @@ SMALLEST_PIECE_BYTES = 256  # a fragment shorter than this is not worth its head
 
 
 class Outgoing:
-    """One message on its way out."""
+    """One message on its way out; most have few of these attributes of their own, as they leave whole and arrive."""
 
-    __slots__ = (
-        "abandoned",
-        "acknowledged",
-        "admitted",
-        "arrived",
-        "begun",
-        "channel",
-        "is_bulk",
-        "lost",
-        "next_offset",
-        "offsets",
-        "parts",
-        "sequence",
-        "size_bytes",
-        "unacknowledged_bytes",
-        "waits_again",
-    )
+    admitted = False  # it is in the queue of its kind, not behind a bulk message
+    begun = False  # it has taken its credit
+    next_offset = 0
+    abandoned = acknowledged = False
+    waits_again = False  # it is in the queue of messages to send again
+    arrived: RangeSet | None = None  # made when a piece of it arrives
+    lost: RangeSet | None = None
+    offsets: list[int] | None = None  # where each part begins; made when a piece is cut out of several parts
 
     def __init__(self, channel: int, sequence: int, parts: Sequence[Buffer], size_bytes: int) -> None:
         self.channel, self.sequence, self.parts = channel, sequence, parts
         self.size_bytes = self.unacknowledged_bytes = size_bytes
         self.is_bulk = size_bytes > COUNTED_MESSAGE_BYTES  # it is sent in turns, under bulk credit
-        self.admitted = False  # it is in the queue of its kind, not behind a bulk message
-        self.begun = False  # it has taken its credit
-        self.next_offset = 0
-        self.abandoned = self.acknowledged = False
-        self.waits_again = False  # it is in the queue of messages to send again
-        self.arrived: RangeSet | None = None  # made when a piece of it arrives: most messages are one piece
-        self.lost: RangeSet | None = None
-        self.offsets: list[int] | None = None  # where each part begins; made when a piece is cut out of several parts
 
     @property
     def wholly_sent(self) -> bool:
@@ -172,7 +155,10 @@ class Outbox:
         self._next_sequence[channel] = sequence + 1
         message = Outgoing(channel, sequence, parts, size_bytes)
         self.buffered_bytes += size_bytes
-        if channel in self._behind_bulk:
+        if not message.is_bulk and not self._behind_bulk:  # nearly always
+            message.admitted = True
+            self._counted.append(message)
+        elif channel in self._behind_bulk:
             self._behind_bulk[channel].append(message)
         else:
             self._admit(message)
@@ -223,8 +209,10 @@ class Outbox:
 
     def acknowledged(self, carried: Carried) -> None:
         """The peer has what a packet carried; it may have had it before."""
-        if isinstance(carried, Outgoing):
-            self._arrived(carried, 0)
+        if type(carried) is Outgoing:
+            if not (carried.acknowledged or carried.abandoned):
+                self.buffered_bytes -= carried.unacknowledged_bytes
+                carried.unacknowledged_bytes, carried.acknowledged = 0, True
         elif isinstance(carried, Piece):
             message, start, stop = carried
             arrived = message.arrived
@@ -275,6 +263,9 @@ class Outbox:
     def fill(self, room: int, frames: list[Buffer], carried: list[Carried]) -> None:
         """Append frames of at most `room` bytes in all, and what they carry."""
         capacity = room
+        if not (self._surrenders or self._resend or self._bulk or self._bulk_waiting):
+            self._fill_counted(room, capacity, frames, carried)
+            return
         if self._surrenders:
             room = self._fill_surrenders(room, frames, carried)
         if self._resend:
@@ -338,23 +329,30 @@ class Outbox:
         return message.begun or self._counted_used + message.size_bytes + MESSAGE_COST_BYTES <= self._counted_limit
 
     def _fill_counted(self, room: int, capacity: int, frames: list[Buffer], carried: list[Carried]) -> int:
-        while self._counted and self._may_send_counted():
-            message = self._counted[0]
+        counted = self._counted
+        while counted:
+            message = counted[0]
+            if message.abandoned:
+                counted.popleft()
+                continue
+            if not message.begun and self._counted_used + message.size_bytes + MESSAGE_COST_BYTES > self._counted_limit:
+                return room
             whole_bytes = MESSAGE_OVERHEAD_BYTES + message.size_bytes
             if not message.begun and whole_bytes <= capacity:
                 if whole_bytes > room:
                     return room
-                self._begin(message)
+                message.begun = True
                 message.next_offset = message.size_bytes
+                self._counted_used += message.size_bytes + MESSAGE_COST_BYTES
                 room = self._whole(message, room, frames, carried)
-                self._counted.popleft()
+                counted.popleft()
             else:
                 before = room
                 room = self._next_piece(message, room, frames, carried)
                 if room == before:
                     return room
                 if message.wholly_sent:
-                    self._counted.popleft()
+                    counted.popleft()
         return room
 
     def _may_send_bulk(self) -> bool:

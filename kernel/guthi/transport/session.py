@@ -31,11 +31,19 @@ from guthi.transport.events import (
 from guthi.transport.inbox import Inbox
 from guthi.transport.keys import Opening, Sealing
 from guthi.transport.liveness import Liveness
-from guthi.transport.outbox import UNORDERED, UNORDERED_BULK, Carried, Outbox, Outgoing
+from guthi.transport.outbox import (
+    COUNTED_MESSAGE_BYTES,
+    UNORDERED,
+    UNORDERED_BULK,
+    Carried,
+    Outbox,
+    Outgoing,
+)
 from guthi.transport.path import Path
 from guthi.transport.recovery import Recovery, SentPacket
 from guthi.transport.wire import (
     HEADER,
+    MESSAGE_OVERHEAD_BYTES,
     PING,
     TAG_BYTES,
     Abandon,
@@ -65,6 +73,7 @@ MAX_CHANNEL = 0xFFFFFFFF
 _NOT_ECT = Ecn.NOT_ECT
 _OPEN = SessionState.OPEN
 OVERHEAD_BYTES = HEADER.size + TAG_BYTES
+COMPANY_BYTES = 64  # an ordinary ACK with counts, or CREDIT, that a datagram takes along
 LATE_PROBE_INTERVALS = 3  # for so long a packet of an older key may be on its way (RFC 9001, section 6.5)
 
 
@@ -173,6 +182,12 @@ class Session:
     def datagram_bytes(self) -> int:
         """The largest datagram that is known to pass."""
         return self._path.mtu.datagram_bytes
+
+    @property
+    def room_bytes(self) -> int:
+        """How long a message may be that fits such a datagram beside an acknowledgement, and is counted."""
+        room = self._path.mtu.datagram_bytes - OVERHEAD_BYTES - MESSAGE_OVERHEAD_BYTES - COMPANY_BYTES
+        return min(room, COUNTED_MESSAGE_BYTES)
 
     @property
     def address(self) -> Address | None:
@@ -336,7 +351,7 @@ class Session:
             self._epoch_due, self._ping_due, asks = False, True, True
         frames: list[Buffer] = []
         carried: list[Carried] = []
-        if self._acknowledgements.waiting:
+        if due is not None and self._acknowledgements.rides(now):
             frames.append(self._acknowledgements.take(now))
         if credit is not None:
             frames.append(credit)

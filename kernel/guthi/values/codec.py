@@ -49,6 +49,7 @@ from guthi.api import Buffer
 from guthi.errors import MalformedMessage, NotEncodable, UsageError
 from guthi.values.arrays import ARRAY_DECODERS, ARRAY_TAG, tagged_array, untagged_array
 from guthi.values.faults import STANDARD_ERRORS, exception_state, rebuilt_exception
+from guthi.values.plain import plain_cbor
 
 __all__ = ["MAX_DEPTH", "MAX_PARTS", "OUT_OF_BAND_BYTES", "Codec"]
 
@@ -133,16 +134,23 @@ class Codec:
         record = self._names.get(name)
         return record.cls if record else None
 
+    @staticmethod
+    def body_of(cbor: bytes) -> bytes:
+        """The body for a value that needs no parts, whose CBOR this is."""
+        return _HEAD.pack(0, len(cbor)) + cbor
+
     def encode(self, value: object) -> list[Buffer]:
         """The body for a value, in pieces to be sent one after another; large payloads are not copied.
 
         Raises NotEncodable, which says where in the value the trouble is, for what has no form on the wire, contains
         itself, or nests deeper than about 60 levels.
         """
+        plain = plain_cbor(value)
+        if plain is not None:
+            return [_HEAD.pack(0, len(plain)) + plain]
         try:
             if _is_plain(value, _MAX_NESTING):
-                cbor = cbor2.dumps(value)
-                return [_HEAD.pack(0, len(cbor)) + cbor]
+                return [self.body_of(cbor2.dumps(value))]
             outgoing = _Outgoing(self._records)
             return _assembled(cbor2.dumps(outgoing.convert(value)), outgoing.parts)
         except UnicodeEncodeError as error:
@@ -160,6 +168,13 @@ class Codec:
                 return _loaded(body[_HEAD.size :], cbor_bytes, self._decoders_without_parts)
             return self._with_parts(memoryview(body).cast("B").toreadonly(), count, cbor_bytes)
         except Exception as error:  # cbor2, the constructors of its types and of users' classes raise what they like
+            raise MalformedMessage(f"a value cannot be decoded: {_reason(error)}") from error
+
+    def decode_without_parts(self, cbor: Buffer) -> Any:
+        """The value of this CBOR; raises MalformedMessage as `decode` does."""
+        try:
+            return _loaded(cbor, len(cbor), self._decoders_without_parts)
+        except Exception as error:  # as in `decode`
             raise MalformedMessage(f"a value cannot be decoded: {_reason(error)}") from error
 
     def _with_parts(self, body: memoryview, count: int, cbor_bytes: int) -> Any:

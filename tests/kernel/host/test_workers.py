@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from guthi.errors import UsageError
+from guthi.errors import NotEncodable, UsageError
 from guthi.host.workers import ProcessWorkers, WorkerLost, report
 
 WAIT_S = 30.0
@@ -67,6 +67,13 @@ class Strange:  # can be pickled, but not unpickled elsewhere
 def made_in(pid):
     if os.getpid() != pid:
         raise RuntimeError("made elsewhere")
+
+class NeverMade:  # can be pickled, but never unpickled
+    def __reduce__(self):
+        return never, ()
+
+def never():
+    raise LookupError("no way in")
 
 def make_unpicklable():
     return lambda: None
@@ -163,10 +170,12 @@ def test_one_that_is_cancelled_before_its_turn_is_never_run(workers: ProcessWork
 
 def test_what_cannot_be_pickled_is_the_callers_to_see(workers: ProcessWorkers, functions: Any) -> None:
     pid = run(workers, os.getpid)
-    with pytest.raises(Exception, match="pickle"):
+    with pytest.raises(NotEncodable, match=r"cannot go to a worker process: .*pickle.*; it has to stand at the top"):
         workers.submit(lambda: 1, lambda _: None).result(WAIT_S)
-    with pytest.raises(Exception, match="pickle"):
+    with pytest.raises(NotEncodable, match=r"its result cannot leave its worker process: .*pickle.*; return"):
         run(workers, functions.make_unpicklable)
+    with pytest.raises(NotEncodable, match=r"a worker process cannot make it again: no way in; it has to stand at the"):
+        run(workers, abs, functions.NeverMade())
     with pytest.raises(RuntimeError, match="Stubborn: 1 and 2"):
         run(workers, functions.raise_stubborn)
     with pytest.raises(RuntimeError, match="made elsewhere"):

@@ -226,6 +226,15 @@ async def test_who_is_refused_by_one_waits_for_the_others(world: World) -> None:
         await world.start("bob", plugins=[New], join=["alice", "carol"])
 
 
+@simulated
+async def test_who_is_refused_does_not_begin_a_network_of_its_own(world: World) -> None:
+    await world.start("alice", plugins=[Old])
+    started_at = world.now
+    with pytest.raises(guthi.JoinFailed, match=r"alice at .* refused this node"):
+        await world.start("bob", plugins=[New], join=["alice", "bob"])
+    assert world.now - started_at < 1.0
+
+
 class Roaming(Line):
     """A machine that gets another address while its node runs."""
 

@@ -42,6 +42,7 @@ class End:
         self.other: End
         self.is_cut = False
         self.lost = False
+        self.room = 0  # as without a session: each message by itself
         self.posts: list[Posted] = []
         self.abandoned: list[Posted] = []
         self.watched: set[NodeId] = set()
@@ -55,6 +56,16 @@ class End:
             asyncio.get_running_loop().call_soon(self.other.requests.received, self.me, body)
         self.posts.append(Posted(peer, parts, channel))
         return self.posts[-1]
+
+    def check(self, peer: NodeId) -> None:
+        if self.lost:
+            raise PeerLost(self.peer_name, "it failed")
+
+    def collect(self) -> None:
+        asyncio.get_running_loop().call_soon(self.requests.flush)
+
+    def room_bytes(self, peer: NodeId) -> int:
+        return self.room
 
     def abandon(self, posted: Posted) -> None:
         self.abandoned.append(posted)
@@ -249,8 +260,10 @@ async def test_answering_a_caller_that_is_lost_does_no_harm(here: End) -> None:
     here.other.requests.handle("x", lambda incoming: 1)
     call = asyncio.create_task(here.requests.request(THERE, "x", None))
     await asyncio.sleep(0)
+    here.requests.flush()
     here.other.lost = True
     here.other.requests.received(HERE, b"".join(here.posts[0].parts))
+    here.other.requests.flush()
     call.cancel()
 
 

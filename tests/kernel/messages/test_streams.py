@@ -567,7 +567,7 @@ async def test_a_breach_of_the_handlers_side_fails_the_stream(
     with here.streams.open(THERE, "forever", None) as stream:
         await forever.started.wait()
         for _ in range(2):
-            here.requests.received(THERE, pack(VALUE, "", 1, None, 1) + bytes(40_000))
+            here.requests.received(THERE, pack(VALUE, "", 1, side=1) + bytes(40_000))
         assert not stream._arrived
         with pytest.raises(MalformedMessage, match="overran"):
             await anext(stream)
@@ -610,7 +610,7 @@ async def test_what_is_not_consumed_is_given_up_with_the_stream(here: StreamEnd)
 async def test_a_value_that_waits_holds_no_more_than_itself(here: StreamEnd) -> None:
     here.is_cut = True
     with here.streams.open(THERE, "x", None) as stream:
-        datagram = b"".join([pack(VALUE, "", 1, None, 1), *Codec().encode("short")]) + bytes(60_000)
+        datagram = b"".join([pack(VALUE, "", 1, side=1), *Codec().encode("short")]) + bytes(60_000)
         here.requests.received(THERE, memoryview(datagram)[:-60_000])
         assert stream._arrived == deque([b"".join(Codec().encode("short"))])
         assert isinstance(stream._arrived[0], bytes)  # no view
@@ -656,7 +656,7 @@ async def test_a_wait_is_said_once(here: StreamEnd) -> None:
 
 
 MESSAGES = st.builds(
-    lambda kind, side, stream_id, body: pack(kind, "x" if kind == OPEN else "", stream_id, None, side) + body,
+    lambda kind, side, stream_id, body: pack(kind, "x" if kind == OPEN else "", stream_id, side=side) + body,
     st.integers(OPEN, WAIT + 2),
     st.integers(0, 2),
     st.integers(0, 3),

@@ -85,6 +85,26 @@ async def test_all_that_a_turn_has_to_send_leaves_together() -> None:
     assert station.sent == [[b"one", b"two"]]
 
 
+async def test_what_is_gathered_at_the_end_of_a_turn_leaves_in_it() -> None:
+    station, gathered = Station(), [b"several words"]
+
+    def gather() -> None:
+        station.outgoing.extend(gathered)
+        if gathered:
+            driver.touch()  # as sending does
+        gathered.clear()
+
+    loop = asyncio.get_running_loop()
+    driver = Driver(loop, cast("Endpoint", station), [], lambda _: None, gather=gather)
+    driver.attach(station)
+    await asyncio.sleep(0)
+    assert station.sent == [[b"several words"]]
+    assert not driver._scheduled, "there is no further pump for it"
+    gathered.append(b"the last")
+    driver.detach()
+    assert station.sent == [[b"several words"], [b"the last"]]
+
+
 async def test_an_answer_that_is_ready_leaves_at_once() -> None:
     station = Station()
 

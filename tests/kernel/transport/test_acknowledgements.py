@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guthi.transport.acknowledgements import MAX_ACK_DELAY_S, TIMES_NAMED, Acknowledgements
+from guthi.transport.acknowledgements import MAX_ACK_DELAY_S, QUICK_S, TIMES_NAMED, Acknowledgements
 from guthi.transport.wire import MAX_ACK_RANGES, Ack, decode_frames
 
 
@@ -31,6 +31,35 @@ def test_the_second_packet_makes_it_due() -> None:
     acknowledgements = with_received(0)
     acknowledgements.received(1, True, 1.002)
     assert acknowledgements.deadline == 1.002
+
+
+def test_in_a_quick_exchange_the_second_answer_takes_it_along() -> None:
+    acknowledgements = Acknowledgements()
+    rode = []
+    for number in range(6):
+        now = 1.0 + number * QUICK_S / 4
+        acknowledgements.received(number, True, now)
+        assert acknowledgements.deadline is not None and acknowledgements.deadline > now, "an answer may be near"
+        rode.append(acknowledgements.rides(now))
+        if rode[-1]:
+            acknowledgements.take(now)
+    assert rode == [True, False, True, False, True, False]
+    assert acknowledgements.deadline == pytest.approx(1.0 + 5 * QUICK_S / 4 + MAX_ACK_DELAY_S)
+    assert acknowledgements.rides(acknowledgements.deadline)
+    acknowledgements.take(1.1)
+    acknowledgements.received(6, True, 1.0 + 3 * QUICK_S)
+    assert acknowledgements.rides(1.0 + 3 * QUICK_S), "the exchange has become slow"
+
+
+def test_what_was_left_behind_does_not_hold_up_the_second_of_a_burst() -> None:
+    acknowledgements = with_received(0)
+    acknowledgements.take(1.0)
+    acknowledgements.received(1, True, 1.0)
+    assert not acknowledgements.rides(1.0)
+    acknowledgements.received(2, True, 1.0)
+    assert acknowledgements.deadline == 1.0 + MAX_ACK_DELAY_S
+    acknowledgements.received(3, True, 1.001)
+    assert acknowledgements.deadline == 1.001
 
 
 @pytest.mark.parametrize("number", [0, 5])

@@ -37,6 +37,8 @@ def test_they_ring_when_a_plain_table_says_so(steps: list[tuple[str, int, float]
         assert len(alarms) == len(model)
         if model:
             assert alarms.first is not None and alarms.first <= min(model.values())
+        else:
+            assert alarms.first is None
 
 
 def test_without_keys_there_is_no_first() -> None:

@@ -16,8 +16,8 @@ from guthi.security.handshake import TransportKeys
 from guthi.transport.liveness import IDLE_MARGIN_S
 from guthi.transport.outbox import Carried, Outgoing, Piece
 from guthi.transport.recovery import SentPacket
-from guthi.transport.session import Session, SessionClosed, SessionLost, SessionSettings, SessionState
-from guthi.transport.wire import CloseCode
+from guthi.transport.session import OVERHEAD_BYTES, Session, SessionClosed, SessionLost, SessionSettings, SessionState
+from guthi.transport.wire import MESSAGE_OVERHEAD_BYTES, CloseCode
 
 SHARES = 8  # the sweep is cut into so many tests
 SEEDS_PER_SHARE = 500
@@ -189,6 +189,32 @@ def test_an_acknowledgement_rides_on_the_answer() -> None:
     pipe.run(0.012)
     assert pipe.a.delivered == [(0, b"answer")]
     assert pipe.b.sent_datagrams == 1
+
+
+def test_in_a_quick_exchange_every_second_answer_takes_an_acknowledgement_along() -> None:
+    pipe = Pipe(0, Weather(latency_s=0.0001))
+    for number in range(50):
+        for end in (pipe.a, pipe.b):
+            end.session.send([body_of(number, 30)])
+            pipe.flush()
+            pipe.step()
+    assert pipe.a.sent_datagrams == pipe.b.sent_datagrams == 50
+    assert all(len(end.session._recovery) <= 3 for end in (pipe.a, pipe.b)), "half a round trip later at most"
+    assert pipe.a.sent_bytes < 50 * (30 + OVERHEAD_BYTES + MESSAGE_OVERHEAD_BYTES) + 27 * 23
+    pipe.run(0.02)
+    assert pipe.a.session.settled and pipe.b.session.settled
+    assert max(pipe.a.sent_datagrams, pipe.b.sent_datagrams) <= 51
+
+
+def test_a_message_as_long_as_the_room_leaves_in_one_datagram_with_an_acknowledgement() -> None:
+    pipe = Pipe(0)
+    for sender in (pipe.b, pipe.a):
+        sender.session.send([bytes(sender.session.room_bytes)])
+        pipe.flush()
+        while pipe.step() and not pipe.other(sender).delivered:
+            pass
+        assert sender.sent_datagrams == 1
+    assert all(len(body) > 1000 for end in (pipe.a, pipe.b) for _, body in end.delivered)
 
 
 @pytest.mark.parametrize("channel", [-1, 1, 2**32])

@@ -2,6 +2,7 @@
 
 from guthi_rpc.calls import Calls
 from guthi_rpc.context import Context, current_call
+from guthi_rpc.durations import Durations
 from guthi_rpc.errors import (
     CodeRefused,
     NoProvider,
@@ -30,6 +31,7 @@ __all__ = [
     "Calls",
     "CodeRefused",
     "Context",
+    "Durations",
     "Failed",
     "FunctionInfo",
     "Gathered",

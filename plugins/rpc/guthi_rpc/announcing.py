@@ -18,6 +18,7 @@ from guthi import (
     MalformedMessage,
     Member,
     MemberState,
+    NodeClosed,
     NodeId,
     PeerLost,
     UnknownMember,
@@ -34,7 +35,8 @@ __all__ = ["TOPIC", "Announcer", "has_rpc"]
 TOPIC = "rpc.announce"
 TIMEOUT_S = 10.0
 RETRY_S = 1.0
-PASSING = (PeerLost, DeadlineExceeded, UnknownTopic, UnknownMember)  # what a node says, or not, that is just starting
+PASSING = (PeerLost, DeadlineExceeded, UnknownTopic, UnknownMember, NodeClosed)
+"""What a node says, or not, that is just starting; the last when either is about to end."""
 
 log = logging.getLogger("guthi_rpc.announcing")
 
@@ -45,7 +47,7 @@ class Announcer:
     def __init__(self, node: Node, directory: Directory, workers: int) -> None:
         self._node, self._directory = node, directory
         self._mine = Announcement(node.host.entropy(LIFE_BYTES), 0, workers, ())
-        self._is_due = False
+        self._is_due = self._is_withdrawn = False
         node.handle(TOPIC, self._heard)
         directory.announced(node.id, self._mine)
         self._tell_all_soon()
@@ -60,6 +62,11 @@ class Announcer:
         self._directory.lost(self._node.id, name)
         self._tell_all_soon()
 
+    def withdraw(self) -> None:
+        """Tell all others that this node has nothing any more, whatever it has: it is about to leave."""
+        self._is_withdrawn = True
+        self._tell_all_soon()
+
     def _tell_all_soon(self) -> None:
         """At the end of this turn, so that many changes make one announcement."""
         if not self._is_due:
@@ -68,7 +75,8 @@ class Announcer:
 
     def _tell_all(self) -> None:
         self._is_due = False
-        old, functions = self._mine, self._directory.functions(self._node.id)
+        old = self._mine
+        functions = () if self._is_withdrawn else self._directory.functions(self._node.id)
         self._mine = Announcement(old.life, old.revision + 1, old.workers, functions)
         for peer in self.peers():
             self._node.start(self._tell(peer, self._mine))

@@ -13,6 +13,7 @@ from guthi_rpc.results import Outcome
 
 if TYPE_CHECKING:
     from guthi import Node
+    from guthi_rpc.tracing import Span, Tracing
 
 __all__ = ["CALL", "Asking", "came_by_wire"]
 
@@ -24,6 +25,15 @@ class Asking:
 
     def __init__(self, node: Node, dispatch: Dispatch) -> None:
         self._node, self._dispatch = node, dispatch
+        self.tracing: Tracing | None = None
+
+    def span(self, question: Question | Batch, node: NodeId) -> Span | None:
+        """One for a call that begins, which takes it along; None where calls are not traced."""
+        if self.tracing is None:
+            return None
+        span = self.tracing.asking(question.name, node)
+        question.trace = span.trace
+        return span
 
     async def ask(self, node: NodeId, question: Question, timeout_s: float | None) -> Answer:
         """Have the node call the function once.
@@ -32,6 +42,7 @@ class Asking:
         function, is to blame.
         """
         self._dispatch.began(node)
+        span = None if self.tracing is None else self.span(question, node)
         try:
             answer = await self._node.request(node, CALL, question.to_wire(), timeout_s=timeout_s)
         except NotEncodable as error:
@@ -42,9 +53,16 @@ class Asking:
             raise NotComputed(error, was_begun=True) from error
         finally:
             self._dispatch.ended(node)
+            if span is not None:
+                span.end()
         return self._read(answer, node, question.name)
 
     def _read(self, answer: Any, node: NodeId, name: str) -> Answer:
+        if type(answer) is list and len(answer) == 3:  # the ordinary answer; a pattern would cost a microsecond
+            value, seconds, running = answer
+            if type(seconds) is float and type(running) is int:
+                self._dispatch.reported(node, running)
+                return Answer(value, seconds)
         match answer:
             case [value, float() | int() as seconds, int() as running]:
                 self._dispatch.reported(node, running)
@@ -63,12 +81,15 @@ class Asking:
     async def ask_batch(self, node: NodeId, batch: Batch, timeout_s: float | None) -> list[Outcome]:
         """Have the node call the function once for each item. Raises as `ask`, but for what the function raised."""
         self._dispatch.began(node)
+        span = self.span(batch, node)
         try:
             answer = await self._node.request(node, BATCH, batch.to_wire(), timeout_s=timeout_s)
         except PeerLost as error:
             raise NotComputed(error, was_begun=True) from error
         finally:
             self._dispatch.ended(node)
+            if span is not None:
+                span.end()
         wire, seconds = self._read(answer, node, batch.name)
         wanted = 1 if batch.shape is Shape.FOLD else len(batch.items)
         if not isinstance(wire, list) or len(wire) != wanted:

@@ -1,7 +1,8 @@
 """Several items of a map in one message: what is sent, how the function is run for them, and what comes back.
 
-On `rpc.batch` a node sends `[name, items, shape, number, priority]`. The shape says what an item is: "item" the one
-argument, "star" a list of arguments; with "fold" the items are values that the function combines, two by two, into one.
+On `rpc.batch` a node sends `[name, items, shape, number, priority]`, and a trace where calls are traced. The shape says
+what an item is: "item" the one argument, "star" a list of arguments; with "fold" the items are values that the function
+combines, two by two, into one.
 The answer is `[outcomes, seconds, running]`, null or "overloaded", as with a single call. An outcome is an encoded
 value, or a list of one encoded fault: encoded one by one, so that one that cannot be spoils no other.
 """
@@ -18,8 +19,9 @@ from typing import Any
 from guthi.errors import MalformedMessage, NotEncodable
 from guthi.values.codec import Codec
 from guthi.values.faults import describe, revive
-from guthi_rpc.attempts import Failure, contained
+from guthi_rpc.attempts import Failure, contained, is_being_cancelled
 from guthi_rpc.functions import Function
+from guthi_rpc.questions import read_trace
 from guthi_rpc.results import Outcome
 
 __all__ = ["BATCH", "Batch", "Shape", "batched", "read_batch", "read_outcomes", "write_outcomes"]
@@ -47,18 +49,21 @@ class Batch:
     shape: Shape
     number: int
     priority: int = 0
+    trace: str | None = None
 
     def to_wire(self) -> list[Any]:
         """The list that `read_batch` reads."""
-        return [self.name, list(self.items), self.shape.value, self.number, self.priority]
+        wire = [self.name, list(self.items), self.shape.value, self.number, self.priority]
+        return wire if self.trace is None else [*wire, self.trace]
 
 
 def read_batch(wire: object) -> Batch:
     """Read what a peer sends; raises MalformedMessage."""
     match wire:
-        case [str(name), list(items), str(shape), int(number), int(priority)] if items and shape in _SHAPES:
-            if shape != Shape.STAR.value or all(isinstance(item, list) for item in items):
-                return Batch(name, items, Shape(shape), number, priority)
+        case [str(name), list(items), str(shape), int(number), int(priority), *rest] if items and shape in _SHAPES:
+            fits = shape != Shape.STAR.value or all(isinstance(item, list) for item in items)
+            if fits and len(rest) <= 1:
+                return Batch(name, items, Shape(shape), number, priority, read_trace(*rest) if rest else None)
     raise MalformedMessage("a batch is a name, one item or more, a shape that fits them, a number and a priority")
 
 
@@ -68,7 +73,7 @@ def batched(function: Function, shape: Shape) -> Function:
         call = partial(_fold_in_turn if function.is_async else _fold, function.call)
     else:
         call = partial(_run_together if function.is_async else _run_in_turn, function.call, shape is Shape.STAR)
-    return Function(function.description, call, function.is_async)
+    return Function(function.description, call, function.is_async, function.at_once, function.durations)
 
 
 def _fold(call: Callable[..., Any], values: Sequence[Any]) -> list[tuple[Any, Any]]:
@@ -96,8 +101,10 @@ async def _run_together(call: Callable[..., Any], star: bool, items: Sequence[An
     async def run(item: Any) -> tuple[Any, Any]:
         try:
             return await (call(*item) if star else call(item)), None
-        except Exception as error:  # noqa: BLE001 - as above
-            return None, Failure.of(contained(error))
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                raise
+            return None, Failure.of(contained(error))  # a task that SystemExit leaves would end the loop
 
     return list(await asyncio.gather(*map(run, items)))
 

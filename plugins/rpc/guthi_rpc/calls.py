@@ -71,7 +71,12 @@ class Calls:
         """Have a function called without waiting; see Rpc.cast. Only `on`, `affinity` and `priority` matter."""
         question = self._calling.question(name, arguments, named, self._options)
         node = await self._calling.provider(question, self._options)
-        await self._node.cast(node, CAST, question.to_wire())
+        span = self._asking.span(question, node)
+        try:
+            await self._node.cast(node, CAST, question.to_wire())
+        finally:
+            if span is not None:
+                span.end()
 
     def stream(
         self,
@@ -83,10 +88,10 @@ class Calls:
     ) -> AsyncGenerator[Any, None]:
         """The values that a generator of the store yields; see Rpc.stream."""
         question = self._calling.question(name, arguments, named, self._options)
-        return stream_values(self._node, self._calling, self._dispatch, question, self._options, inputs)
+        return stream_values(self._node, self._asking, self._calling, self._dispatch, question, self._options, inputs)
 
     async def gather(
-        self, name: str, /, *arguments: Any, on: Sequence[Where] | None = None, mode: str = "all", **named: Any
+        self, name: str, /, *arguments: Any, on: Sequence[Where] | Where | None = None, mode: str = "all", **named: Any
     ) -> Gathered:
         """Call a function on every node that has it, or all of `on`; see Rpc.gather."""
         try:
@@ -94,7 +99,7 @@ class Calls:
         except ValueError:
             raise UsageError(f"mode={mode!r}: choose one of {', '.join(repr(each.value) for each in Mode)}") from None
         deadline = deadline_after(self._options.timeout)
-        nodes = await self._nodes(name, on, deadline)
+        nodes = await self._nodes(name, self._options.on if on is None else on, deadline)
 
         async def ask(node: NodeId) -> Answer:
             question = self._calling.question(name, arguments, named, self._options)
@@ -105,10 +110,8 @@ class Calls:
 
         return await gather(nodes, ask, self._node.network.name_of, chosen)
 
-    async def _nodes(self, name: str, on: Sequence[Where] | None, deadline: float | None) -> list[NodeId]:
+    async def _nodes(self, name: str, on: Sequence[Where] | Where | None, deadline: float | None) -> list[NodeId]:
         if on is None:
             await self._finder.search(name, None, deadline)
             return self._dispatch.everybody(name)
-        if not on:
-            raise UsageError("on= names no node; leave it out, and every node that has the function is asked")
-        return sorted({self._finder.meant(each) for each in on})
+        return sorted(self._finder.all_meant(on))

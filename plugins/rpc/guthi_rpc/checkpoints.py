@@ -121,9 +121,11 @@ class Checkpoints:
 
     def ended(self, context: Context) -> None:
         """The function has ended, and its caller is told so."""
-        is_known = context in self._publishing
+        if context not in self._publishing:  # as a rule: most functions pass none
+            context.is_over = True
+            return
         self._stop(context)
-        for node in self._keeper(context) if is_known else ():
+        for node in self._keeper(context):
             self._loop.call_soon(
                 self._tell, node, context.call, context.attempt, None
             )  # this may be the end of the node

@@ -24,10 +24,10 @@ class Context:
 
     `function` is its name, `call` names the call, `key` is the caller's idempotence key, `deadline` the moment in loop
     time (None: none, or it runs in a worker process), `attempt` how many attempts were made before, `state` what an
-    earlier one had last passed to `checkpoint` (None: nothing).
+    earlier one had last passed to `checkpoint` (None: nothing), `trace` what the caller's span is known by.
     """
 
-    __slots__ = ("_report", "attempt", "call", "deadline", "function", "is_over", "key", "priority", "state")
+    __slots__ = ("_report", "attempt", "call", "deadline", "function", "is_over", "key", "priority", "state", "trace")
 
     def __init__(
         self,
@@ -40,10 +40,11 @@ class Context:
         attempt: int = 0,
         state: Any = None,
         report: Callable[[Context, Any], None] | None = None,
+        trace: str | None = None,
     ) -> None:
         self.function, self.call, self.key = function, call, key
         self.deadline, self.priority = deadline, priority
-        self.attempt, self.state = attempt, state
+        self.attempt, self.state, self.trace = attempt, state, trace
         self.is_over = False  # nobody waits for it any more, though it may still run in its thread
         self._report = report
 

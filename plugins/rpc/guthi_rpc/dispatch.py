@@ -11,7 +11,6 @@ the same way, and when one comes or goes only the calls move that were, or now a
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Container, Iterable
 from hashlib import blake2b
 
@@ -41,7 +40,7 @@ class Dispatch:
     ) -> None:
         self._id, self._zone = me.id, me.zone
         self._directory, self._member, self._running, self._clock = directory, member, running, clock
-        self._outstanding: Counter[NodeId] = Counter()
+        self._outstanding: dict[NodeId, int] = {}
         self._others: dict[NodeId, tuple[int, float]] = {}  # calls that a node had for others, and when it said so
         self._usable: dict[str, list[NodeId]] = {}  # what `usable` found, until something changes
 
@@ -52,6 +51,8 @@ class Dispatch:
         """
         least: tuple[float, NodeId] | None = None
         candidates = self.usable(name) or self._directory.providers(name)
+        if len(candidates) == 1:
+            return candidates[0]
         if refused:
             candidates = [node for node in candidates if node not in refused] or candidates
         for node in candidates:
@@ -86,12 +87,14 @@ class Dispatch:
 
     def began(self, node: NodeId) -> None:
         """A call went to the node."""
-        self._outstanding[node] += 1
+        self._outstanding[node] = self._outstanding.get(node, 0) + 1
 
     def ended(self, node: NodeId) -> None:
         """A call to the node is over, whichever way."""
-        self._outstanding[node] -= 1
-        if not self._outstanding[node]:
+        left = self._outstanding[node] - 1
+        if left:
+            self._outstanding[node] = left
+        else:
             del self._outstanding[node]
 
     def reported(self, node: NodeId, running: int) -> None:
@@ -105,7 +108,7 @@ class Dispatch:
     @property
     def outstanding(self) -> int:
         """How many calls are not over."""
-        return self._outstanding.total()
+        return sum(self._outstanding.values())
 
     def _load(self, node: NodeId) -> float:
         load = self._outstanding.get(node, 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
@@ -22,12 +22,15 @@ from guthi_rpc.attempts import Attempt, attempt_in_worker, contained, is_being_c
 from guthi_rpc.context import Context, running_call
 from guthi_rpc.errors import WorkerDied
 from guthi_rpc.functions import Function, Run
+from guthi_rpc.generators import MAX_OPEN, Generators
 from guthi_rpc.later import Later
 from guthi_rpc.questions import Answer
 from guthi_rpc.threads import Threads
 from guthi_rpc.turns import Full, Turns
 
 __all__ = ["Execution"]
+
+_INLINE, _THREAD = Run.INLINE, Run.THREAD  # looked up for each call otherwise, at a tenth of a microsecond
 
 log = logging.getLogger("guthi_rpc.execution")
 
@@ -45,38 +48,41 @@ class Execution:
         self._thread_count, self._processes = threads, processes
         self._threads: Threads | None = None
         self._workers: Workers | None = None
+        self.generators = Generators(self._generator_threads)
         self._turns = Turns(processes, queue)
         self._coroutines = 0
         self.is_closed = False
 
     def is_full(self, style: Run) -> bool:
         """Whether a further call of that style has to be refused."""
-        match style:
-            case Run.INLINE:
-                return self._coroutines >= self._queue
-            case Run.THREAD:
-                return self._threads is not None and self._threads.is_full
-            case Run.PROCESS:
-                return self._turns.is_full
+        if style is _INLINE:
+            return self._coroutines >= self._queue
+        if style is _THREAD:
+            return self._threads is not None and self._threads.is_full
+        return self._turns.is_full
 
     def run(
         self, function: Function, arguments: Sequence[Any], named: Mapping[str, Any], context: Context
     ) -> Answer | Awaitable[Answer]:
         """The answer, or something that gives it; raises what the function raises, and Full. Not after `close`."""
         assert not self.is_closed
+        if function.at_once:
+            return self._inline(function.call, arguments, named, context)
         style, call = function.description.run, partial(function.call, *arguments, **named)
-        if style is Run.INLINE:
-            return Later(partial(self._in_task, call, context)) if function.is_async else self._inline(call, context)
-        return Later(partial(self._in_worker if style is Run.PROCESS else self._in_thread, call, context))
+        if style is _INLINE:
+            return Later(partial(self._in_task, call, context))
+        return Later(partial(self._in_thread if style is _THREAD else self._in_worker, call, context))
 
     # ---- on the loop
 
-    def _inline(self, call: Callable[[], Any], context: Context) -> Answer | Awaitable[Answer]:
+    def _inline(
+        self, call: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any], context: Context
+    ) -> Answer | Awaitable[Answer]:
         clock = asyncio.get_running_loop().time
         started_at = clock()
         token = running_call.set(context)
         try:
-            value = call()
+            value = call(*arguments, **named)
         except BaseException as error:  # noqa: BLE001 - as in `attempt`
             raise contained(error)  # noqa: B904 - it is the same error, or has it as its cause
         finally:
@@ -166,11 +172,15 @@ class Execution:
     def _pool_name(self) -> str:
         return f"guthi-rpc-{self._node}"
 
+    def _generator_threads(self) -> Executor:
+        return self._host.thread_executor(f"{self._pool_name}-streams", MAX_OPEN, daemon=True)
+
     def close(self) -> None:
         """Start nothing more. What runs in a process is ended; what runs in a thread cannot be, but is not awaited."""
         self.is_closed = True
         reason = NodeClosed(f"{self._node} was closed before the function began")
         self._turns.close(reason)
+        self.generators.close()
         if self._threads is not None:
             self._threads.close(reason)
         if self._workers is not None:

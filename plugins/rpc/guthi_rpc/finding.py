@@ -34,6 +34,13 @@ class Finder:
         """The node that is meant; raises UnknownMember."""
         return on if type(on) is NodeId else self._node.member(on.id if isinstance(on, Member) else on).id
 
+    def all_meant(self, on: Sequence[Where] | Where) -> set[NodeId]:
+        """The node, or the nodes, that are meant; raises UnknownMember, and UsageError where there is none."""
+        several = [on] if isinstance(on, str | NodeId | Member) else list(on)
+        if not several:
+            raise UsageError("on= names no node; leave it out, and every node that has the function is asked")
+        return {self.meant(each) for each in several}
+
     async def search(self, name: str, only: NodeId | None, deadline: float | None) -> None:
         """Return as soon as a node, or `only` that node, is known to have the function.
 
@@ -65,10 +72,7 @@ class Finder:
         if on is None:
             await self.search(name, None, None)
             return None
-        several = [on] if isinstance(on, str | NodeId | Member) else list(on)
-        if not several:
-            raise UsageError("on= names no node; leave it out, and every node that has the function is asked")
-        chosen = {self.meant(each) for each in several}
+        chosen = self.all_meant(on)
         for node in sorted(chosen):
             await self.search(name, node, None)
         return chosen

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from guthi.errors import MalformedMessage, UsageError
+from guthi_rpc.durations import Durations
 
 __all__ = ["Description", "Function", "Run", "describe_function"]
 
@@ -61,11 +62,16 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that this node has; `is_async` where calling it gives a coroutine."""
+    """A function that this node has; `is_async` where calling it gives a coroutine.
+
+    One that is `at_once` runs on the loop, and as a rule its value is there when the call returns.
+    """
 
     description: Description
     call: Callable[..., Any]
     is_async: bool
+    at_once: bool = False
+    durations: Durations = field(default_factory=Durations, compare=False, repr=False)
 
     @property
     def yields(self) -> bool:
@@ -83,8 +89,9 @@ def describe_function(call: Callable[..., Any], name: str | None, run: Run | str
             f"{call!r} is a generator function, and runs on the loop or in a thread as it needs; leave run=… out"
         )
     is_async = yields or inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__)
-    description = Description(_name(call, name), _signature(call), _doc(call), _run(call, run, is_async), yields)
-    return Function(description, call, is_async)
+    chosen = _run(call, run, is_async)
+    description = Description(_name(call, name), _signature(call), _doc(call), chosen, yields)
+    return Function(description, call, is_async, at_once=chosen is Run.INLINE and not is_async)
 
 
 def _name(call: Callable[..., Any], name: str | None) -> str:

@@ -55,10 +55,13 @@ class Kept:
 
     def forget(self, call: CallId, attempt: int) -> bool:
         """Nobody will ask for what this attempt, or one before it, has passed; whether there was something."""
-        self._ended[call] = max(attempt, self._ended.pop(call, -1))
-        if len(self._ended) > MAX_ENDED:
-            self._ended.popitem(last=False)
-        return self._remove(call)
+        ended = self._ended
+        if call in ended:
+            attempt = max(attempt, ended.pop(call))
+        ended[call] = attempt
+        if len(ended) > MAX_ENDED:
+            ended.popitem(last=False)
+        return call in self._kept and self._remove(call)
 
     def _remove(self, call: CallId) -> bool:
         checkpoint = self._kept.pop(call, None)

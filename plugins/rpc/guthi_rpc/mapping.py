@@ -353,7 +353,7 @@ class MapRun(AsyncIterator[MapResult]):
 
     async def aclose(self) -> None:
         """End the map: cancel what is under way, and do not return before it has ended."""
-        if self._over:
+        if self._over or self._loop.is_closed():  # the latter where a program has ended in mid-map
             return
         self._over = True
         self.progress.ended_at = self._loop.time()

@@ -71,6 +71,11 @@ class Once:
         self._running: dict[Name, asyncio.Task[None]] = {}
         node.handle(TOPIC, self._told)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call runs, which it does until it is done even when nobody waits for it any more."""
+        return bool(self._running)
+
     def knows(self, question: Question) -> bool:
         """Whether the call has begun or ended here or elsewhere already, as far as this node knows."""
         return self._outcomes.get(_name(question)) is not None
@@ -139,6 +144,7 @@ class Once:
     async def _may_begin(self, name: Name, may_repeat: bool, lost: frozenset[Home]) -> bool:
         """Ask the electors; where one of them knew better, that is noted, and where too few answered, nothing is."""
         answers, is_majority = await self._hear(name, Stage.ASKING, None)
+        is_majority = is_majority and not self._node.network.has_met_nobody  # else it votes for itself, and alone
         for answer in answers:
             known: Known | None = answer
             while known is not None:

@@ -21,6 +21,7 @@ from guthi_rpc.errors import TRAVELLING
 from guthi_rpc.execution import Execution
 from guthi_rpc.finding import Finder
 from guthi_rpc.functions import Function
+from guthi_rpc.guests import Guests
 from guthi_rpc.mapper import Mapper
 from guthi_rpc.once import Once
 from guthi_rpc.options import DEFAULT
@@ -31,6 +32,7 @@ from guthi_rpc.streaming import STREAM, Streaming
 if TYPE_CHECKING:
     from guthi import Node
     from guthi_rpc.settings import RpcConfig
+    from guthi_rpc.tracing import Tracing
 
 __all__ = ["Parts"]
 
@@ -52,14 +54,15 @@ class Parts:
         )
         self.announcer = Announcer(node, self.directory, workers)
         self.finder = Finder(node, self.directory, self.announcer, self.next_change)
-        asking = Asking(node, self.dispatch)
+        asking = self._asking = Asking(node, self.dispatch)
         self.checkpoints = Checkpoints(node, self._keepers, config.checkpoint_interval)
         calling = Calling(asking, self.dispatch, self.finder, self.checkpoints, node.id)
         outcomes = Outcomes(
             clock, lambda home: home == self._life(), config.retention, config.max_keys, config.max_key_results
         )
         once = Once(node, self._electors, outcomes, self._life, lambda n, q: asking.ask(n, q, None))
-        self._serving = Serving(self.execution, once, self.checkpoints, node.codec)
+        self._guests = Guests(node.id, lambda: once.is_busy)
+        self._serving = Serving(self.execution, once, self.checkpoints, node.codec, self._guests)
         self.calls = Calls(node, calling, asking, self.dispatch, self.finder, DEFAULT)
         self.mapper = Mapper(node, self.directory, self.dispatch, self.finder, asking, calling, self.next_change)
         self._serve()
@@ -71,12 +74,23 @@ class Parts:
         node.handle(CALL, serving.called)
         node.handle(CAST, serving.cast)
         node.handle(BATCH, serving.batch)
-        node.handle_stream(STREAM, Streaming(node, self.functions.get, self.execution, self.checkpoints).serve)
+        self._streaming = Streaming(node, self.functions.get, self.execution, self.checkpoints, self._guests)
+        node.handle_stream(STREAM, self._streaming.serve)
 
     @property
     def functions(self) -> dict[str, Function]:
         """This node's own."""
         return self._serving.functions
+
+    def trace(self, tracing: Tracing) -> None:
+        """Follow calls, those of this node and those that it serves."""
+        self._asking.tracing = self._streaming.tracing = tracing
+        self._serving.trace(tracing)
+
+    async def drain(self) -> None:
+        """Take no calls from others any more, and finish those that run."""
+        self.announcer.withdraw()
+        await self._guests.gone()
 
     def close(self) -> None:
         """Serve nothing more."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import guthi
 from guthi_rpc.parts import Parts
@@ -43,6 +43,11 @@ class RpcPlugin(guthi.Plugin):
         from guthi_rpc.commands import call, functions, map_lines
 
         return [functions, call, map_lines]
+
+    @guthi.hookimpl
+    def node_draining(self) -> Coroutine[Any, Any, None] | None:
+        """Other nodes call elsewhere from now on, and what they have called here is finished."""
+        return self._parts.drain() if self._parts is not None else None
 
     @guthi.hookimpl
     def member_joined(self, member: guthi.Member) -> None:

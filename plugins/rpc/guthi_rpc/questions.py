@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 
 from guthi.errors import MalformedMessage
 
-__all__ = ["OVERLOADED", "UNDECIDED", "Answer", "Question", "read_question"]
+__all__ = ["OVERLOADED", "UNDECIDED", "Answer", "Question", "read_question", "read_trace"]
 
 OVERLOADED = "overloaded"
 UNDECIDED = "undecided"
 MAX_KEY_CHARACTERS = 255
 MAX_PRIORITY = 1 << 31
+MAX_TRACE_CHARACTERS = 64  # W3C's traceparent has 55
 
 
 class Answer(NamedTuple):
@@ -37,7 +38,8 @@ class Question:
 
     `attempt` counts the earlier attempts, and `state` is the newest checkpoint of these; `idempotent` says that a call
     with a key, too, may run again where it is not known whether it has run. `relayed` counts the nodes that passed it
-    on to what they took for the call's home. With `inputs` the caller streams values to the function.
+    on to what they took for the call's home. With `inputs` the caller streams values to the function. `trace` is what
+    the caller's span is known by, where calls are traced.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Question:
     idempotent: bool = False
     relayed: int = 0
     inputs: bool = False
+    trace: str | None = None
 
     def to_wire(self) -> list[Any]:
         """The list that `read_question` reads."""
@@ -70,14 +73,18 @@ class Question:
             words["inputs"] = True
         if self.relayed:
             words["relayed"] = self.relayed
+        if self.trace is not None:
+            words["trace"] = self.trace
         return [*wire, words] if words else wire
 
 
 def read_question(wire: object) -> Question:
     """Read what a peer sends; raises MalformedMessage."""
-    match wire:  # `str() as name`, because `str(name)` looks for attributes first, at half a microsecond each
-        case [str() as name, list() as arguments, dict() as named, int() as number]:
+    if type(wire) is list and len(wire) == 4:  # the ordinary call; a pattern would cost a microsecond
+        name, arguments, named, number = wire
+        if type(name) is str and type(arguments) is list and type(named) is dict and type(number) is int:
             return Question(name, arguments, named, number)
+    match wire:  # `str() as name`, because `str(name)` looks for attributes first, at half a microsecond each
         case [str() as name, list() as arguments, dict() as named, int() as number, dict() as words]:
             return _with_words(Question(name, arguments, named, number), words)
     raise MalformedMessage("a call is a name, a list of arguments, a map of named ones, a number, and perhaps words")
@@ -94,7 +101,15 @@ def _with_words(question: Question, words: dict[Any, Any]) -> Question:
     question.idempotent = words.get("idempotent") is True
     question.relayed = _count(words.get("relayed"))
     question.inputs = words.get("inputs") is True
+    question.trace = read_trace(words.get("trace"))
     return question
+
+
+def read_trace(word: Any) -> str | None:
+    """What the caller's span is known by; raises MalformedMessage."""
+    if word is None or (isinstance(word, str) and len(word) <= MAX_TRACE_CHARACTERS):
+        return word
+    raise MalformedMessage(f"the trace of a call is a text of {MAX_TRACE_CHARACTERS} characters at most")
 
 
 def _count(word: Any) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -12,6 +12,7 @@ from guthi import DeadlineExceeded, Role, Service, UnknownMember, UsageError
 from guthi_rpc.calls import Calls
 from guthi_rpc.context import CallId
 from guthi_rpc.directory import MAX_FUNCTIONS
+from guthi_rpc.durations import Durations
 from guthi_rpc.errors import UnknownFunction
 from guthi_rpc.executor import RpcExecutor
 from guthi_rpc.finding import listed
@@ -28,6 +29,7 @@ from guthi_rpc.shipping import STYLES, capability, check_can_accept, run_code
 
 if TYPE_CHECKING:
     from guthi_rpc.parts import Parts
+    from guthi_rpc.tracing import Tracing
 
 __all__ = ["RPC", "Rpc"]
 
@@ -42,7 +44,7 @@ class Rpc:
         self._execution, self._directory, self._dispatch = parts.execution, parts.directory, parts.dispatch
         self._announcer, self._finder, self._checkpoints = parts.announcer, parts.finder, parts.checkpoints
         self._calls, self._mapper = parts.calls, parts.mapper
-        self._next_change, self._peers = parts.next_change, parts.peers
+        self._next_change, self._peers, self._trace = parts.next_change, parts.peers, parts.trace
 
     # ---- the store
 
@@ -97,6 +99,21 @@ class Rpc:
     def functions(self) -> list[FunctionInfo]:
         """All functions that any node has, sorted by name; where providers differ, one entry for each."""
         return list_functions(self._directory, self._node.network.name_of)
+
+    def durations(self) -> dict[str, Durations]:
+        """How long the calls of this node's own functions took, whoever made them; see Durations."""
+        return {name: function.durations for name, function in sorted(self._functions.items())}
+
+    def sum_of(self, durations: Iterable[tuple[int, int, float, Mapping[int, int]]]) -> Durations:
+        """Those of several nodes in one: calls, errors, seconds and counts of each."""
+        whole = Durations()
+        for each in durations:
+            whole.include(*each)
+        return whole
+
+    def trace(self, tracing: Tracing) -> None:
+        """Follow calls from node to node from now on; for plugins that know how, such as `tracing`."""
+        self._trace(tracing)
 
     async def available(self, name: str, *, nodes: int = 1, timeout: float | None = None) -> None:
         """Wait until that many nodes have a function; raises DeadlineExceeded after `timeout` seconds."""
@@ -164,7 +181,7 @@ class Rpc:
         name: str,
         /,
         *arguments: Any,
-        on: Sequence[Where] | None = None,
+        on: Sequence[Where] | Where | None = None,
         mode: str = "all",
         timeout: float | None = None,
         **named: Any,
@@ -308,3 +325,4 @@ class Rpc:
 
 
 RPC: Service[Rpc] = Service("rpc")
+"""What the plugin rpc provides: `node.require(RPC)`."""

@@ -16,9 +16,11 @@ from guthi_rpc.context import Context
 from guthi_rpc.errors import Undecided
 from guthi_rpc.execution import Execution
 from guthi_rpc.functions import Function
+from guthi_rpc.guests import Guests
 from guthi_rpc.later import Later
 from guthi_rpc.once import Once
 from guthi_rpc.questions import OVERLOADED, UNDECIDED, Answer, Question, read_question
+from guthi_rpc.tracing import Runs, Tracing, traced
 from guthi_rpc.turns import Full
 
 __all__ = ["Serving"]
@@ -34,9 +36,17 @@ log = logging.getLogger("guthi_rpc.serving")
 class Serving:
     """Runs this node's functions for whoever asks; `functions` are those that it has."""
 
-    def __init__(self, execution: Execution, once: Once, checkpoints: Checkpoints, codec: Codec) -> None:
+    def __init__(
+        self, execution: Execution, once: Once, checkpoints: Checkpoints, codec: Codec, guests: Guests
+    ) -> None:
         self.functions: dict[str, Function] = {}
+        self._guests = guests
         self._execution, self._once, self._checkpoints, self._codec = execution, once, checkpoints, codec
+        self._run: Runs = execution.run
+
+    def trace(self, tracing: Tracing) -> None:
+        """Follow every function that runs from now on."""
+        self._run = traced(self._execution.run, tracing)
 
     def called(self, incoming: Incoming) -> Told | Awaitable[Any] | str | None:
         """The handler of calls."""
@@ -58,23 +68,31 @@ class Serving:
         """The handler of several items of a map."""
         batch = read_batch(incoming.value)
         function = self.functions.get(batch.name)
-        if function is None or self._execution.is_closed:
+        if function is None or self._execution.is_closed or self._guests.refuses(incoming.peer):
             return None
         if function.yields:
             raise UsageError(f"{batch.name!r} gives a stream of values, and cannot be mapped; use rpc.stream for it")
         if self._execution.is_full(function.description.run):
             return OVERLOADED
         context = Context(
-            batch.name, (incoming.peer, batch.number), deadline=incoming.deadline, priority=batch.priority
+            batch.name,
+            (incoming.peer, batch.number),
+            deadline=incoming.deadline,
+            priority=batch.priority,
+            trace=batch.trace,
         )
-        return Later(partial(self._run_batch, batched(function, batch.shape), batch.items, context))
+        work = partial(self._run_batch, batched(function, batch.shape), batch.items, context)
+        return Later(partial(self._guests.served, incoming.peer, work))
 
     async def _run_batch(self, function: Function, items: Sequence[Any], context: Context) -> Told | str:
-        answer = self._execution.run(function, (items,), {}, context)
+        answer = self._run(function, (items,), {}, context)
         try:
             outcomes, seconds = answer if isinstance(answer, tuple) else await answer
         except Full:
             return OVERLOADED
+        failures = sum(failure is not None for _, failure in outcomes)
+        function.durations.failed(failures)
+        function.durations.add(seconds / len(outcomes), len(outcomes) - failures)
         return write_outcomes(outcomes, self._codec), seconds, self._execution.running
 
     def _serve(
@@ -82,6 +100,8 @@ class Serving:
     ) -> Told | Awaitable[Any] | str | None:
         function = self.functions.get(question.name)
         if function is None or self._execution.is_closed:
+            return None
+        if self._guests.refuses(caller) and not (question.key is not None and self._once.knows(question)):
             return None
         if function.yields:
             raise UsageError(f"{question.name!r} gives a stream of values; use rpc.stream for it")
@@ -94,16 +114,18 @@ class Serving:
             attempt=question.attempt,
             state=question.state,
             report=report,
+            trace=question.trace,
         )
         if question.key is not None:
             begin = partial(self._begin, function, question, context)
-            return Later(partial(self._once_only, question, function, begin))
+            once = partial(self._once_only, question, function, begin)
+            return Later(partial(self._guests.served, caller, once))
         if self._execution.is_full(function.description.run):
             return OVERLOADED
         answer = self._begin(function, question, context)
-        if isinstance(answer, tuple):
-            return self._told(answer)
-        return Later(partial(self._tell, answer))
+        if isinstance(answer, Answer):
+            return answer.value, answer.seconds, self._execution.running
+        return Later(partial(self._guests.served, caller, partial(self._tell, answer)))
 
     async def _once_only(
         self, question: Question, function: Function, begin: Callable[[], Answer | Awaitable[Answer]]
@@ -123,21 +145,34 @@ class Serving:
 
     def _begin(self, function: Function, question: Question, context: Context) -> Answer | Awaitable[Answer]:
         try:
-            answer = self._execution.run(function, question.arguments, question.named, context)
-        except Exception:
+            answer = self._run(function, question.arguments, question.named, context)
+        except Exception as error:
             self._checkpoints.ended(context)
+            _count_failure(function, error)
             raise
-        if isinstance(answer, tuple):
+        if isinstance(answer, Answer):
             self._checkpoints.ended(context)
+            function.durations.add(answer.seconds)
             return answer
-        return Later(partial(self._until_done, answer, context))
+        return Later(partial(self._until_done, answer, function, context))
 
-    async def _until_done(self, answer: Awaitable[Answer], context: Context) -> Answer:
+    async def _until_done(self, answer: Awaitable[Answer], function: Function, context: Context) -> Answer:
         with self._checkpoints.following(context):
-            return await answer
+            try:
+                done = await answer
+            except Exception as error:
+                _count_failure(function, error)
+                raise
+        function.durations.add(done.seconds)
+        return done
 
     def _told(self, answer: Answer) -> Told:
         return answer[0], answer[1], self._execution.running
+
+
+def _count_failure(function: Function, error: Exception) -> None:
+    if not isinstance(error, Full):  # then it has not begun
+        function.durations.failed()
 
 
 def _complain(told: object, name: str, caller: NodeId) -> None:

@@ -23,13 +23,24 @@ class RpcConfig:
     """
 
     threads: int = 0
+    """How many functions run in threads at a time. 0: one a core."""
     processes: int = 0
+    """How many functions run in worker processes at a time. 0: one a core."""
     queue: int = 10_000
+    """How many calls may wait for a thread, how many for a process, and how many coroutines may run; further ones are
+    refused.
+    """
     checkpoint_interval: Duration = 0.25
+    """The least time between two [checkpoints](rpc.md#checkpoints) of one call that are sent."""
     retention: Duration = 600.0
+    """How long the result of a call with a [key](rpc.md#exactly-once) is remembered. Should be the same on all nodes.
+    """
     max_keys: int = 100_000
+    """How many such calls are remembered; when there are more, further ones are refused."""
     max_key_results: Size = 64 << 20
+    """How many bytes of their results; of those beyond, only that they were is remembered."""
     ship_code: bool = False
+    """Run functions that other members send, whatever these do."""
 
     def __post_init__(self) -> None:
         for key in ("threads", "processes"):

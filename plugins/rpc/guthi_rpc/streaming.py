@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable
 from contextlib import aclosing
-from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from guthi import Incoming, NodeId, Stream, StreamEnded, UsageError
+from guthi_rpc.asking import Asking
 from guthi_rpc.attempts import contained, is_being_cancelled
 from guthi_rpc.calling import Calling, deadline_after, time_left
 from guthi_rpc.checkpoints import Checkpoints
@@ -22,11 +23,14 @@ from guthi_rpc.dispatch import Dispatch
 from guthi_rpc.errors import Overloaded, UnknownFunction
 from guthi_rpc.execution import Execution
 from guthi_rpc.functions import Function
+from guthi_rpc.guests import Guests
 from guthi_rpc.options import Options
 from guthi_rpc.questions import Question, read_question
+from guthi_rpc.turns import Full
 
 if TYPE_CHECKING:
     from guthi import Node
+    from guthi_rpc.tracing import Tracing
 
 __all__ = ["STREAM", "Streaming", "stream_values"]
 
@@ -37,14 +41,21 @@ class Streaming:
     """Runs this node's generators for whoever asks; `find` looks them up."""
 
     def __init__(
-        self, node: Node, find: Callable[[str], Function | None], execution: Execution, checkpoints: Checkpoints
+        self,
+        node: Node,
+        find: Callable[[str], Function | None],
+        execution: Execution,
+        checkpoints: Checkpoints,
+        guests: Guests,
     ) -> None:
         self._node, self._find, self._execution, self._checkpoints = node, find, execution, checkpoints
+        self._guests = guests
+        self.tracing: Tracing | None = None
 
     async def serve(self, incoming: Incoming, stream: Stream) -> None:
         """The handler of streams; what the function raises is the caller's to see, and never ends the node."""
         try:
-            await self._serve(incoming, stream)
+            await self._guests.served(incoming.peer, partial(self._serve, incoming, stream))
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
                 raise
@@ -53,12 +64,12 @@ class Streaming:
     async def _serve(self, incoming: Incoming, stream: Stream) -> None:
         question = read_question(incoming.value)
         function = self._find(question.name)
-        if function is None or self._execution.is_closed:
+        if function is None or self._execution.is_closed or self._guests.refuses(incoming.peer):
             raise UnknownFunction(f"{self._node.name} has no function {question.name!r} any more; call it again")
         if not function.yields:
             raise UsageError(f"{question.name!r} gives one value; use rpc.call for it")
         if self._execution.is_full(function.description.run):
-            raise Overloaded(f"{self._node.name} has no room for a call of {question.name!r}; its queue is full")
+            raise self._overloaded(question.name)
         context = Context(
             question.name,
             (incoming.peer, question.number),
@@ -66,37 +77,37 @@ class Streaming:
             attempt=question.attempt,
             state=question.state,
             report=self._checkpoints.report,
+            trace=question.trace,
         )
+        if self.tracing is None:
+            await self._send(question, function, context, stream)
+            return
+        span = self.tracing.serving(context, context.trace)
+        try:
+            await span.entered(self._send, True)(question, function, context, stream)
+        finally:
+            span.end()
+
+    def _overloaded(self, name: str) -> Overloaded:
+        return Overloaded(f"{self._node.name} has no room for a call of {name!r}; its queue is full")
+
+    async def _send(self, question: Question, function: Function, context: Context, stream: Stream) -> None:
         arguments = [stream, *question.arguments] if question.inputs else question.arguments
         running_call.set(context)
-        with self._checkpoints.following(context), self._execution.lasting():
-            async with aclosing(_values(function, arguments, question.named)) as values:
-                async for value in values:
-                    await stream.send(value)
-
-
-def _values(function: Function, arguments: Any, named: dict[str, Any]) -> AsyncGenerator[Any, None]:
-    made = function.call(*arguments, **named)
-    return made if isinstance(made, AsyncGenerator) else _in_thread(made)
-
-
-async def _in_thread(values: Generator[Any, None, None]) -> AsyncGenerator[Any, None]:
-    """A plain generator may wait or compute between two values, so each is fetched in a thread."""
-    loop, run, end = asyncio.get_running_loop(), copy_context().run, object()
-    step: asyncio.Future[Any] | None = None
-    try:
-        while True:
-            step = loop.run_in_executor(None, lambda: run(next, values, end))
-            if (value := await asyncio.shield(step)) is end:
-                return
-            yield value
-    finally:
-        if step is not None:  # a generator cannot be closed while it runs, and nobody waits until it does not
-            step.add_done_callback(lambda _: loop.run_in_executor(None, run, values.close))
+        try:
+            with self._checkpoints.following(context), self._execution.lasting():
+                made = function.call(*arguments, **question.named)
+                values = self._execution.generators.values(made) if isinstance(made, Generator) else made
+                async with aclosing(values):
+                    async for value in values:
+                        await stream.send(value)
+        except Full:
+            raise self._overloaded(question.name) from None
 
 
 async def stream_values(
     node: Node,
+    asking: Asking,
     calling: Calling,
     dispatch: Dispatch,
     question: Question,
@@ -108,6 +119,7 @@ async def stream_values(
     deadline = deadline_after(options.timeout)
     provider = await calling.provider(question, options)
     dispatch.began(provider)
+    span = asking.span(question, provider)
     try:
         async with _opened(node, provider, question, time_left(deadline)) as stream:
             feeding = asyncio.ensure_future(_feed(stream, inputs)) if inputs is not None else None
@@ -116,7 +128,6 @@ async def stream_values(
             try:
                 async for value in stream:
                     yield value
-                    _raise_if_failed(feeding)
                 _raise_if_failed(feeding)
             finally:
                 if feeding is not None:
@@ -125,6 +136,8 @@ async def stream_values(
     finally:
         dispatch.ended(provider)
         calling.done(question)
+        if span is not None:
+            span.end()
 
 
 def _opened(node: Node, provider: NodeId, question: Question, timeout_s: float | None) -> Any:
@@ -140,10 +153,14 @@ async def _feed(stream: Stream, inputs: Iterable[Any] | AsyncIterable[Any]) -> N
     """Send what there is, as fast as the function takes it; a function may end before it has taken all."""
     try:
         async for value in _as_asynchronous(inputs):
-            await stream.send(value)
+            try:
+                await stream.send(value)
+            except StreamEnded:
+                return
         stream.finish()
-    except StreamEnded:
-        return
+    except Exception as error:
+        stream.fail(error)  # the function may wait for more inputs, and its caller for what it makes of them
+        raise
 
 
 async def _as_asynchronous(inputs: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:

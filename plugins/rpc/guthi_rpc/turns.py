@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from heapq import heapify, heappop, heappush
-from itertools import count
+
+from guthi_rpc.waiting import Waiting
 
 __all__ = ["Full", "Turns"]
 
@@ -18,8 +18,7 @@ class Turns:
 
     def __init__(self, places: int, queue: int) -> None:
         self._free, self._queue = places, queue
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._order = count()
+        self._waiting: Waiting[asyncio.Future[None]] = Waiting()
         self._closed: Exception | None = None
 
     def __len__(self) -> int:
@@ -40,22 +39,19 @@ class Turns:
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        entry = (-priority, next(self._order), turn)
-        heappush(self._waiting, entry)
+        entry = self._waiting.put(turn, priority)
         try:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled() and turn.done() and turn.exception() is None:
                 self.give()  # it came in the same moment
-            elif entry in self._waiting:
-                self._waiting.remove(entry)
-                heapify(self._waiting)
+            else:
+                self._waiting.drop(entry)
             raise
 
     def give(self) -> None:
         """A place is free."""
-        while self._waiting:
-            turn = heappop(self._waiting)[2]
+        while (turn := self._waiting.take()) is not None:
             if not turn.done():
                 turn.set_result(None)
                 return
@@ -64,7 +60,6 @@ class Turns:
     def close(self, reason: Exception) -> None:
         """Let nobody wait any more."""
         self._closed = reason
-        waiting, self._waiting = self._waiting, []
-        for _, _, turn in waiting:
+        while (turn := self._waiting.take()) is not None:
             if not turn.done():
                 turn.set_exception(reason)

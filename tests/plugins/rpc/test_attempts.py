@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import json
+import socket
+import threading
 from itertools import count
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -92,6 +94,71 @@ def test_an_exception_leaves_a_worker_with_all_that_it_carries(error: Exception)
 def test_a_worker_contains_it_too(error: BaseException) -> None:
     with pytest.raises(RemoteError, match=type(error).__name__):
         through_a_pipe(attempt_in_worker(failing(error), CONTEXT)).answer(0.0)
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("not even a text")
+
+
+class Secretive(Exception):
+    @property
+    def args(self) -> Any:
+        raise RuntimeError("none of your business")
+
+
+class Unnoted(ValueError):
+    __notes__ = 3  # type: ignore[assignment]
+
+
+class Bound(ValueError):
+    """As database drivers and HTTP clients raise them: it carries what cannot leave its process."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text, threading.Lock())
+        self.code, self.connection, self.of_its_own = code, socket.socket, lambda: None
+
+    def __reduce__(self) -> Any:
+        raise TypeError("never")
+
+
+def test_an_exception_leaves_a_worker_without_what_cannot() -> None:
+    with pytest.raises(Bound) as caught:
+        through_a_pipe(attempt_in_worker(failing(Bound("no route", 7)), CONTEXT)).answer(0.0)
+    assert caught.value.args[0] == "no route"
+    assert "lock" in caught.value.args[1] and isinstance(caught.value.args[1], str)
+    assert caught.value.code == 7
+    assert caught.value.connection is socket.socket
+    assert "lambda" in str(caught.value.of_its_own)
+    assert "in fail" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    "error", [Mute(), Secretive("hidden"), Unnoted("no note")], ids=lambda each: type(each).__name__
+)
+def test_a_strange_exception_hides_neither_itself_nor_where_it_was(error: Exception) -> None:
+    with pytest.raises((RemoteError, type(error))) as caught:
+        through_a_pipe(attempt_in_worker(failing(error), CONTEXT)).answer(0.0)
+    assert type(error).__name__ in f"{type(caught.value)} {caught.value.__dict__}"
+    assert "in fail" in caught.value.__notes__[0]
+
+
+def test_one_of_a_class_that_is_nowhere_to_be_found_is_told_of() -> None:
+    class Local(ValueError):
+        pass
+
+    with pytest.raises(RemoteError, match="Local: here only") as caught:
+        through_a_pipe(attempt_in_worker(failing(Local("here only")), CONTEXT)).answer(0.0)
+    assert "in fail" in caught.value.__notes__[0]
+
+
+def test_what_has_no_text_is_contained_too() -> None:
+    class Mute(BaseException):
+        def __str__(self) -> str:
+            raise KeyboardInterrupt
+
+    with pytest.raises(RemoteError, match="Mute"):
+        attempt(lambda: 0.0, failing(Mute())).answer(0.0)
 
 
 def test_an_exception_that_cannot_be_made_again_is_told_of() -> None:

@@ -351,5 +351,7 @@ async def test_gather_is_refused_without_sense(world: World) -> None:
         await rpc.gather("who", on=[])
     with pytest.raises(UnknownFunction):
         await rpc.gather("nobody has it")
+    for one in (rpc.gather("who", on="bob"), rpc.options(on="bob").gather("who")):
+        assert [each.node for each in (await one).answered] == ["bob"]
     refused = await rpc.gather("who", on=["carol"])
     assert isinstance(refused.failed[0], Failed) and isinstance(refused.failed[0].error, UnknownFunction)

@@ -160,3 +160,21 @@ async def test_a_map_whose_nodes_are_all_gone(network: Network, alice: Rpc, bob:
     await network.stop("bob")
     with pytest.raises(NoProvider, match=r"none came within 0.05 s; \d+ items were given out in vain"):
         await task
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+async def test_nothing_that_a_coroutine_raises_ends_the_node_that_maps_it(
+    alice: Rpc, bob: Rpc, error: type[BaseException]
+) -> None:
+    """The items of a chunk are tasks of their own, and what ends a program would leave a task by way of the loop."""
+
+    @bob.function
+    async def fragile(number: int) -> int:
+        await asyncio.sleep(0)
+        if number == 3:
+            raise error("out")
+        return number
+
+    results = [each async for each in alice.map("fragile", range(8), chunk=8, errors="return")]
+    assert sorted(each.value for each in results if each.error is None) == [0, 1, 2, 4, 5, 6, 7]
+    assert [error.__name__ in str(each.error) for each in results if each.error is not None] == [True]

@@ -205,3 +205,26 @@ async def test_an_exception_is_a_result_too(world: World) -> None:
         with pytest.raises(ZeroDivisionError, match="no"):
             await rpc_of(world, name).options(key="k").call("fail")
     assert len(tries) == 1
+
+
+@simulated
+async def test_who_is_back_and_has_met_nobody_yet_does_not_take_itself_for_all(world: World) -> None:
+    """Found by `make chaos SEED=1` (docs/bugs-found.md): all join lists name all nodes, the own one included."""
+    names = ["alice", "bob", "carol"]
+    paid: list[str] = []
+    for name in names:
+        await world.start(name, plugins=["rpc"], join=names)
+    for name in names:
+        rpc_of(world, name).register(lambda name=name: paid.append(name), name="pay once", run="inline")
+    await rpc_of(world, "alice").available("pay once", nodes=3, timeout=10)
+    world.nodes["bob"].crash()
+    await rpc_of(world, "alice").options(key="order 7", timeout=30).call("pay once")
+    world.network.partition(["bob"], ["alice", "carol"])
+    await world.nodes["bob"].restart()
+    bob = rpc_of(world, "bob")
+    bob.register(lambda: paid.append("bob"), name="pay once", run="inline")
+    with pytest.raises(Undecided):
+        await bob.options(key="order 7", timeout=5).call("pay once")
+    world.network.heal()
+    await world.until(lambda: not world.nodes["bob"].node.network.has_met_nobody, within=60)
+    assert len(paid) == 1

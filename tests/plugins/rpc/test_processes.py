@@ -51,6 +51,11 @@ def dies_once(marker):
         os.kill(os.getpid(), 9)
     return "done"
 
+def dies_and_counts(path):
+    with open(path, "a") as file:
+        file.write("died ")
+    os.kill(os.getpid(), 9)
+
 def unpicklable(number):
     return (lambda: None) if number == 3 else number * 10
 
@@ -72,6 +77,7 @@ async def main(name, address):
         rpc.register(functions_of_nodes.unpicklable, run="process")
         rpc.register(functions_of_nodes.where, run="process")
         rpc.register(functions_of_nodes.dies_once, run="process")
+        rpc.register(functions_of_nodes.dies_and_counts, run="process")
         rpc.register(functions_of_nodes.ping, run="inline")
         await asyncio.Event().wait()
 
@@ -157,6 +163,20 @@ async def test_a_process_that_dies_is_told_or_replaced_as_the_caller_wishes(site
     with pytest.raises(WorkerDied, match="killed by SIGKILL"):
         await site.rpc.call("dies_once", str(tmp_path / "first"))
     assert await site.rpc.options(idempotent=True).call("dies_once", str(tmp_path / "second")) == "done"
+
+
+async def test_with_a_key_the_death_of_the_process_is_the_result(site: Site, tmp_path: Path) -> None:
+    await site.start("bob")
+    for _ in range(2):  # it would succeed the second time
+        with pytest.raises(WorkerDied, match="killed by SIGKILL"):
+            await site.rpc.options(key="k").call("dies_once", str(tmp_path / "first"))
+
+
+async def test_a_call_that_kills_its_processes_ends_with_the_fourth(site: Site, tmp_path: Path) -> None:
+    await site.start("bob")
+    with pytest.raises(WorkerDied, match="killed by SIGKILL"):
+        await site.rpc.options(idempotent=True).call("dies_and_counts", str(tmp_path / "deaths"))
+    assert (tmp_path / "deaths").read_text() == "died " * 4
 
 
 async def test_a_node_keeps_its_rhythm_while_every_pool_burns(site: Site) -> None:

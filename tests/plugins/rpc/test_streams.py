@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from itertools import count
 from typing import Any
 
@@ -13,11 +13,11 @@ import pytest
 from tests.plugins.rpc.conftest import Network
 
 import guthi
-from guthi_rpc import Rpc, UnknownFunction, current_call
+from guthi_rpc import Overloaded, Rpc, UnknownFunction, current_call
 
 
 async def _collected(values: AsyncIterator[Any]) -> list[Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [value async for value in values]
 
 
@@ -133,6 +133,43 @@ async def test_what_either_side_raises_ends_it(alice: Rpc, bob: Rpc) -> None:
         await _collected(alice.stream("echo", inputs=broken()))
 
 
+async def _late() -> AsyncIterator[int]:
+    yield 1
+    await asyncio.sleep(0.01)
+    raise KeyError("the input broke")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error", "text"),
+    [
+        (_late, KeyError, "the input broke"),
+        (lambda: [1, object()], guthi.NotEncodable, "object"),
+        (lambda: 7, TypeError, "not iterable"),
+    ],
+    ids=["it raises", "a value cannot travel", "it is none"],
+)
+@pytest.mark.parametrize("name", ["counted", "deaf"])
+async def test_inputs_that_fail_end_a_function_that_waits_for_more(
+    network: Network, alice: Rpc, bob: Rpc, name: str, inputs: Any, error: type[Exception], text: str
+) -> None:
+    """It has nothing to yield, so nobody else would ever look."""
+
+    async def counted(values: AsyncIterator[int]) -> AsyncIterator[int]:
+        yield len([value async for value in values])
+
+    async def deaf(_values: AsyncIterator[int]) -> AsyncIterator[int]:
+        await asyncio.Event().wait()
+        yield 1
+
+    for function in (counted, deaf):
+        bob.register(function)
+    await alice.available("deaf", timeout=30)
+    with pytest.raises(error, match=text):
+        await _collected(alice.stream(name, inputs=inputs()))
+    await network.until(lambda: bob._execution.running == 0)
+    assert alice._dispatch.outstanding == 0
+
+
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
 async def test_nothing_that_a_generator_raises_ends_its_node(alice: Rpc, bob: Rpc, error: type[BaseException]) -> None:
     async def later() -> AsyncIterator[int]:
@@ -174,6 +211,79 @@ async def test_a_plain_generator_that_is_left_while_it_waits_is_closed_when_it_c
     assert not is_closed.is_set()
     go.set()
     await network.until(is_closed.is_set)
+
+
+async def test_generators_that_wait_hold_up_nothing_else(network: Network, alice: Rpc) -> None:
+    """As those that follow a log do; beside them run the node's functions, and what else needs a thread."""
+    bob = await network.rpc("bob", threads=1)
+    go = threading.Event()
+
+    @bob.function
+    def follow(number: int) -> Iterator[int]:
+        yield number
+        go.wait(100)
+
+    bob.register(abs)
+    await alice.available("abs", timeout=30)
+    async with AsyncExitStack() as stack:
+        stack.callback(go.set)
+        for number in range(40):
+            values = await stack.enter_async_context(aclosing(alice.stream("follow", number)))
+            assert await asyncio.wait_for(anext(values), 60) == number
+            waiting = asyncio.ensure_future(anext(values, None))
+            stack.push_async_callback(asyncio.wait, [waiting])
+            stack.callback(waiting.cancel)
+        assert await alice.call("abs", -1, timeout=60) == 1
+        assert await asyncio.wait_for(asyncio.to_thread(abs, -2), 60) == 2
+
+
+async def test_there_is_a_bound_to_plain_generators_and_none_is_counted_twice(
+    network: Network, alice: Rpc, bob: Rpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guthi_rpc.generators.MAX_OPEN", 2)
+    go = threading.Event()
+
+    @bob.function
+    def stuck() -> Iterator[int]:
+        yield 1
+        go.wait(100)
+
+    @bob.function
+    def short() -> Iterator[int]:
+        yield 2
+
+    await alice.available("short", timeout=30)
+    streams = [alice.stream("stuck") for _ in range(2)]
+    assert [await anext(values) for values in streams] == [1, 1]
+    with pytest.raises(Overloaded, match="bob has no room for a call of 'short'"):
+        await _collected(alice.stream("short"))
+    for values in streams:
+        await values.aclose()
+    await network.until(lambda: bob._execution.running == 0)
+    with pytest.raises(Overloaded):  # they still hold their threads
+        await _collected(alice.stream("short"))
+    go.set()
+    await network.until(lambda: not bob._execution.generators._open)
+    for _ in range(5):
+        assert await _collected(alice.stream("short")) == [2]
+        await network.until(lambda: not bob._execution.generators._open)
+
+
+async def test_a_generator_that_will_not_be_closed_is_told_of(
+    network: Network, alice: Rpc, bob: Rpc, caplog: pytest.LogCaptureFixture
+) -> None:
+    @bob.function
+    def stubborn() -> Iterator[int]:
+        while True:
+            try:
+                yield 1
+            except GeneratorExit:
+                yield 2
+
+    async with aclosing(alice.stream("stubborn")) as values:
+        assert await anext(values) == 1
+    await network.until(lambda: "failed when it was closed" in caplog.text)
+    await network.until(lambda: not bob._execution.generators._open)
 
 
 async def test_a_deadline_ends_both_sides(network: Network, alice: Rpc, bob: Rpc) -> None:

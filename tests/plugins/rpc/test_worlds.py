@@ -107,3 +107,16 @@ def test_a_seed_decides_everything() -> None:
         return world.trace.digest
 
     assert digest() == digest()
+
+
+@simulated
+async def test_a_node_that_leaves_does_not_complain_of_those_it_could_not_reach(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a command does that ends while a node that has crashed is still among the members."""
+    await four(world)
+    world.nodes["dave"].crash()
+    world.nodes["alice"].node.require(RPC).register(abs)
+    await world.sleep(0.1)
+    await world.nodes["alice"].stop()
+    assert "does not learn what this node has" not in caplog.text

@@ -83,35 +83,29 @@ class Agreement:
         patience_s: float,
     ) -> None:
         self._me, self._leases, self._freeze, self._patience_s = me, leases, freeze, patience_s
-        self._memory = memory
         self._candidate: View | None = memory.vote.view if memory.vote is not None else None
         self._round = 0
         self._attempt: Attempt | None = None
+        self._hold(memory)
 
-    @property
-    def view(self) -> View | None:
+    def _hold(self, memory: Memory) -> None:
+        """What follows from what is remembered; it is asked for at every message, and changes with a view."""
+        self._memory = memory
+        self.view = memory.view
         """The view in which this node votes; None while it is blank or an outsider."""
-        return self._memory.view
-
-    @property
-    def newest(self) -> View | None:
+        self.newest = memory.view or memory.outside
         """The newest view that is known."""
-        return self._memory.view or self._memory.outside
-
-    @property
-    def view_id(self) -> ViewId:
+        self.view_id = self.newest.id if self.newest is not None else BLANK
         """The id of the newest view that is known."""
-        return self.newest.id if self.newest is not None else BLANK
-
-    @property
-    def is_member(self) -> bool:
+        self.is_member = self.view is not None and self.view.lives.get(self._me.id) == self._me.life
         """Whether the present life of this node is in the view."""
-        return self.view is not None and self.view.lives.get(self._me.id) == self._me.life
+        self.is_frozen = memory.promised is not None
+        """Whether another view is being decided, as far as this node knows."""
 
     @property
-    def is_frozen(self) -> bool:
-        """Whether another view is being decided, as far as this node knows."""
-        return self._memory.promised is not None
+    def has_voted(self) -> bool:
+        """Whether it has accepted a view, which may be installed already."""
+        return self._memory.vote is not None
 
     @property
     def is_left_out(self) -> bool:
@@ -129,8 +123,12 @@ class Agreement:
         return self._attempt is not None
 
     def may_renew(self, user: NodeId) -> bool:
-        """Whether this voter may consent to a lease: not for one whom the view that is being decided leaves out."""
-        if self.view is None or user not in self.view.lives:
+        """Whether this voter may consent to a lease.
+
+        Not for one whom the view that is being decided leaves out, and for nobody once it has voted: that view may be
+        installed by then, and those who are in it decide on the next one without asking a voter of this one.
+        """
+        if self.view is None or user not in self.view.lives or self.has_voted:
             return False
         return self._candidate is None or self._candidate.lives.get(user) == self.view.lives[user]
 
@@ -160,9 +158,7 @@ class Agreement:
         if attempt is None or promise.ballot != attempt.ballot or attempt.value is not None:
             return []
         attempt.promises[sender] = promise
-        if len(attempt.promises) <= len(attempt.invited):
-            return []
-        return self._propose_value(attempt, now) if attempt.decides(attempt.promises) else []
+        return self._propose_value(attempt, now) if attempt.is_complete else []
 
     def _propose_value(self, attempt: Attempt, now: float) -> list[Effect]:
         attempt.value = attempt.choice
@@ -285,8 +281,10 @@ class Agreement:
             refused = Refused(propose.view_id, propose.ballot, propose.ballot, int(wait_s * 1000) + 1)
             return [*effects, *self._answer(sender, refused, now)]
         vote = Vote(propose.ballot, propose.view)
+        is_decided = self.view is not None and self.view.is_quorum({self._me.id})  # by this vote alone
         effects = self._remember(replace(self._memory, promised=propose.ballot, vote=vote))
-        return [*effects, *self._answer(sender, Accepted(propose.view_id, propose.ballot), now)]
+        effects += self._answer(sender, Accepted(propose.view_id, propose.ballot), now)
+        return [*effects, *self.learn(propose.view)] if is_decided else effects
 
     def _answer(self, sender: NodeId, message: Message, now: float) -> list[Effect]:
         """What this node tells itself takes no way round."""
@@ -326,5 +324,5 @@ class Agreement:
     def _remember(self, memory: Memory) -> list[Effect]:
         if memory == self._memory:
             return []
-        self._memory = memory
+        self._hold(memory)
         return [Remember(memory)]

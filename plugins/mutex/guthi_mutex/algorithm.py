@@ -42,6 +42,7 @@ class Granted:
 
 
 Effect: TypeAlias = Send | Granted
+"""What an algorithm can ask for; it does nothing by itself."""
 
 
 class Algorithm(ABC):
@@ -70,6 +71,13 @@ class Algorithm(ABC):
     @abstractmethod
     def release(self) -> list[Effect]:
         """This node, which was granted the lock, leaves the critical section."""
+
+    def release_and_request(self) -> list[Effect]:
+        """This node leaves the critical section and wants to enter it again, after those who wait.
+
+        The same as one after the other; an algorithm that can tell others both in one message overrides it.
+        """
+        return [*self.release(), *self.request()]
 
     @abstractmethod
     def cancel(self) -> list[Effect]:

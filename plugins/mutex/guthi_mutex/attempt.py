@@ -38,6 +38,12 @@ class Attempt:
         return self.view.is_quorum(nodes) if self.view is not None else len(nodes) >= self.required
 
     @property
+    def is_complete(self) -> bool:
+        """Whether nothing is gained by waiting for more promises: all are there, or a vote leaves no choice."""
+        is_bound = any(promise.vote is not None for promise in self.promises.values())
+        return (is_bound or len(self.promises) > len(self.invited)) and self.decides(self.promises)
+
+    @property
     def choice(self) -> View:
         """What is to be proposed: what may have been decided already, else a new view of those who have promised."""
         votes = [promise.vote for promise in self.promises.values() if promise.vote is not None]

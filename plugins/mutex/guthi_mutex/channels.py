@@ -47,6 +47,8 @@ class Channels:
         self._channels: dict[NodeId, _Channel] = {}
         self.is_broken = False
         """More waits for a member than is kept: only another view can mend that."""
+        self.deadline: float | None = None
+        """When `on_deadline` is due, or earlier: that there is nothing to do any more is found out then."""
 
     def send(self, to: NodeId, lock: str, body: Any, now: float) -> Carried:
         """The message that carries this."""
@@ -59,7 +61,7 @@ class Channels:
             return carried
         channel.kept.append(carried)
         if channel.resend_at is None:
-            channel.resend_at = now + channel.pause_s
+            channel.resend_at = self._by(now + channel.pause_s)
         return carried
 
     def receive(self, sender: NodeId, carried: Carried, now: float) -> list[Carried]:
@@ -67,7 +69,7 @@ class Channels:
         channel = self._channels.setdefault(sender, _Channel())
         self._acknowledged(channel, carried.received, now)
         if channel.ack_at is None:
-            channel.ack_at = now + ACK_S
+            channel.ack_at = self._by(now + ACK_S)
         if not channel.received <= carried.number < channel.received + MAX_AHEAD:
             return []
         channel.ahead[carried.number] = carried
@@ -88,13 +90,12 @@ class Channels:
         while channel.kept and channel.kept[0].number < number:
             channel.kept.popleft()
         channel.pause_s = RESEND_S
-        channel.resend_at = now + RESEND_S if channel.kept else None
+        channel.resend_at = self._by(now + RESEND_S) if channel.kept else None
 
-    @property
-    def deadline(self) -> float | None:
-        """When something is to be acknowledged or sent again."""
-        due = [at for each in self._channels.values() for at in (each.ack_at, each.resend_at) if at is not None]
-        return min(due, default=None)
+    def _by(self, at: float) -> float:
+        if self.deadline is None or at < self.deadline:
+            self.deadline = at
+        return at
 
     def on_deadline(self, now: float) -> list[tuple[NodeId, Carried | Received]]:
         """What is to be sent now."""
@@ -107,4 +108,6 @@ class Channels:
             if channel.ack_at is not None and channel.ack_at <= now:
                 sends.append((id, Received(self._view_id, channel.received)))
                 channel.ack_at = None
+        due = [at for each in self._channels.values() for at in (each.ack_at, each.resend_at) if at is not None]
+        self.deadline = min(due, default=None)
         return sends

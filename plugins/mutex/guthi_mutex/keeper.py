@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import count
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,9 @@ class Keeper:
         self._tickets = count(1)
         self._waiting: dict[int, asyncio.Future[Grant]] = {}
         self._grants: dict[int, Grant] = {}
+        self._released: dict[int, str] = {}  # tickets of this turn of the loop, with their locks
         self._timer = Timer(self._on_timer)
+        self._rings_at = inf
         self._left = asyncio.Event()
         self._looks_soon = self._is_closed = False
         self.views = Views(self._rely, settings.lease_s)
@@ -79,10 +82,12 @@ class Keeper:
         waiting: asyncio.Future[Grant] = self._loop.create_future()
         self._waiting[ticket] = waiting
         self._perform(self._participant.acquire(ticket, lock, self._loop.time(), is_impatient=is_impatient))
+        if lock in self._released.values():
+            self._pass_on()
         try:
             return await waiting
         except asyncio.CancelledError:
-            self._release(ticket)
+            self._withdraw(ticket)
             raise
         finally:
             self._waiting.pop(ticket, None)
@@ -92,14 +97,30 @@ class Keeper:
         self.give_back(grant)
 
     def give_back(self, grant: Grant) -> None:
-        """The same, at once."""
-        self._release(grant.ticket)
+        """The same, for a plain function.
 
-    def _release(self, ticket: int) -> None:
-        grant = self._grants.pop(ticket, None)
-        self._perform(self._participant.release(ticket, self._loop.time()))
+        The lock is passed on at the end of this turn of the loop, or when it is wanted here again before: that can
+        then be said along with it.
+        """
+        if self._grants.pop(grant.ticket, None) is None:
+            return
+        if not self._released:
+            self._loop.call_soon(self._pass_on)
+        self._released[grant.ticket] = grant.lock
+        self._node.hooks.notify("lock_released", lock=grant.lock, fence=grant.fence)
+
+    def _pass_on(self) -> None:
+        released, self._released = self._released, {}
+        for ticket in released:
+            self._perform(self._participant.release(ticket, self._loop.time()))
+
+    def _withdraw(self, ticket: int) -> None:
+        """A ticket whose caller waits no more; it may have been granted in this very turn."""
+        grant = self._grants.get(ticket)
         if grant is not None:
-            self._node.hooks.notify("lock_released", lock=grant.lock, fence=grant.fence)
+            self.give_back(grant)
+        else:
+            self._perform(self._participant.release(ticket, self._loop.time()))
 
     def _rely(self, is_relied_on: bool) -> None:
         self._perform(self._participant.rely(is_relied_on and not self._is_closed, self._loop.time()))
@@ -126,6 +147,7 @@ class Keeper:
 
     def report(self) -> list[LockReport]:
         """The locks that are held here or waited for."""
+        self._pass_on()
         return self._participant.report(self._loop.time())
 
     # ---- the network
@@ -153,7 +175,18 @@ class Keeper:
         self._perform(self._participant.receive(incoming.peer, decode(incoming.value), self._loop.time()))
 
     def _on_timer(self) -> None:
-        self._perform(self._participant.on_deadline(self._loop.time()))
+        self._rings_at = inf
+        due, now = self._participant.deadline, self._loop.time()
+        if due is not None and due <= now:
+            self._perform(self._participant.on_deadline(now))
+        else:
+            self._ring_by(due)
+
+    def _ring_by(self, due: float | None) -> None:
+        """A ring that is too early costs less than to set the timer anew with every message that puts it off."""
+        if due is not None and due < self._rings_at:
+            self._rings_at = due
+            self._timer.set(due)
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         agreement = self._participant.agreement
@@ -176,7 +209,7 @@ class Keeper:
                     log.debug("locks are decided by %s from epoch %d on", names, effect.view.id.epoch)
         if self._participant.has_left:
             self._left.set()
-        self._timer.set(self._participant.deadline)
+        self._ring_by(self._participant.deadline)
 
     def _tell(self, tell: Tell) -> None:
         with suppress(PeerLost, NodeClosed):  # the machine tries again, or does without
@@ -227,7 +260,8 @@ class Keeper:
         for ticket, waiting in list(self._waiting.items()):
             if not waiting.done():
                 waiting.set_exception(NodeClosed("the node was closed before the lock was granted"))
-                self._release(ticket)
+                self._withdraw(ticket)
+        self._pass_on()
         self._perform(self._participant.leave(self._loop.time()))
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience_s):
@@ -236,6 +270,7 @@ class Keeper:
             await self._say_goodbye()
             self._perform(self._participant.forget())
         self._timer.set(None)
+        self._rings_at = -inf
 
     async def _say_goodbye(self) -> None:
         """See that the view without this node is known: the news that it has left would close the sessions first."""

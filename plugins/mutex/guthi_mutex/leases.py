@@ -7,6 +7,10 @@ what it knew last. Both measure on their own clocks from moments in that order, 
 holder stops first as long as no clock runs more than DRIFT times as fast as another: never are there two holders
 (Gray and Cheriton, "Leases", SOSP 1989). To come into a view with others is to consent to all of them.
 
+A voter that has voted for the view that is to follow consents no more, the holder itself included: that view may be
+installed, and those who are in it drop the holder by consents of their own. As any two quorums have a voter in common,
+whoever relies on a quorum's consents relies on one that is older than that view, and so than what those consent to.
+
 Nothing is sent while no lock is in use. A node that has just started may have consented before it did, and consents
 for as long as it could have.
 """
@@ -40,6 +44,7 @@ class Leases:
         self._sent_at = -inf
         self._used_at = -inf
         self._consented: dict[NodeId, float] = {}
+        self._voted_at = inf
         self._started_at = now
         self._valid_until: float | None = -inf  # None: to be computed
 
@@ -58,6 +63,7 @@ class Leases:
         self._asked = {}
         self._consented.update(dict.fromkeys(members, now))
         self._sent_at = -inf
+        self._voted_at = inf
         self._valid_until = None
 
     # ---- as a holder
@@ -65,6 +71,11 @@ class Leases:
     def used(self, now: float) -> None:
         """Locks are in use."""
         self._used_at = now
+
+    def voted(self, now: float) -> None:
+        """This node has voted for the view that is to follow: its consent to itself counts until now."""
+        self._voted_at = min(self._voted_at, now)
+        self._valid_until = None
 
     @property
     def valid_until(self) -> float:
@@ -76,10 +87,9 @@ class Leases:
     def _compute(self) -> float:
         if self._view is None or self._me not in self._view.lives:
             return -inf
-        agreed = {self._me}
-        if self._view.is_quorum(agreed):
-            return inf
-        for id, at in sorted(self._heard.items(), key=lambda item: (-item[1], item[0])):
+        agreed: set[NodeId] = set()
+        consents = {**self._heard, self._me: self._voted_at}
+        for id, at in sorted(consents.items(), key=lambda item: (-item[1], item[0])):
             agreed.add(id)
             if at > -inf and self._view.is_quorum(agreed):
                 return at + self.lease_s

@@ -170,8 +170,11 @@ class Locks:
         self.held_count -= 1
         if self._view is None:  # the next view believes that it is held, and is told otherwise in `install`
             return []
-        effects = self._perform(lock, self._algorithm(lock, self._view).release(), now)
-        return [*effects, *self._ask(lock, now)]
+        algorithm = self._algorithm(lock, self._view)
+        if not lock.waiting:
+            return self._perform(lock, algorithm.release(), now)
+        lock.phase = _Phase.ASKED
+        return self._perform(lock, algorithm.release_and_request(), now)
 
     def _withdraw(self, lock: _Lock, now: float) -> list[Effect]:
         """Nobody here waits any more."""

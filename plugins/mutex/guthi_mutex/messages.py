@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -163,17 +164,21 @@ _KINDS: tuple[type[Message], ...] = (
     Carried,
     Received,
 )
-_CODES = MappingProxyType({kind: code for code, kind in enumerate(_KINDS)})
 _FIELDS = MappingProxyType({kind: tuple(each.name for each in fields(kind)) for kind in _KINDS})
+_CODES = MappingProxyType({kind: (code, attrgetter(*_FIELDS[kind])) for code, kind in enumerate(_KINDS)})
+_PLAIN = frozenset({int, str, bool, float, bytes, type(None)})
 
 
 def encode(message: Message) -> list[Any]:
     """What `decode` reads."""
-    kind = type(message)
-    return [_CODES[kind], *(_plain(getattr(message, name)) for name in _FIELDS[kind])]
+    code, values = _CODES[type(message)]
+    read = values(message)
+    return [code, *map(_plain, read if isinstance(read, tuple) else (read,))]
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, View | Policy):
         return value.to_wire()
     if isinstance(value, NodeId):
@@ -185,21 +190,13 @@ def _plain(value: Any) -> Any:
 
 def decode(wire: object) -> Message:
     """Read what a peer says; raises MalformedMessage."""
-    match wire:
-        case [int(code), *values] if 0 <= code < len(_KINDS):
-            kind = _KINDS[code]
-        case _:
-            raise MalformedMessage("no message of a view")
-    names = _FIELDS[kind]
-    if len(names) != len(values):
-        raise MalformedMessage(f"a {kind.__name__} has {len(names)} fields, not {len(values)}")
-    return kind(*(_read(kind, name, value) for name, value in zip(names, values, strict=True)))
-
-
-def _read(kind: type[Message], name: str, value: Any) -> Any:
-    if name == "view" and kind is Prepare:
-        return None if value is None else View.from_wire(value)
-    return _READERS[name](value)
+    if type(wire) is not list or not wire or type(wire[0]) is not int or not 0 <= wire[0] < len(_KINDS):
+        raise MalformedMessage("no message of a view")
+    code, *values = wire
+    kind, readers = _FORMS[code]
+    if len(readers) != len(values):
+        raise MalformedMessage(f"a {kind.__name__} has {len(readers)} fields, not {len(values)}")
+    return kind(*[read(value) for read, value in zip(readers, values, strict=True)])
 
 
 def read_ballot(wire: object) -> Ballot:
@@ -278,3 +275,14 @@ _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "wait_ms": _number,
     }
 )
+
+
+def _view_or_none(value: object) -> View | None:
+    return None if value is None else View.from_wire(value)
+
+
+def _reader(kind: type[Message], name: str) -> Callable[[Any], Any]:
+    return _view_or_none if name == "view" and kind is Prepare else _READERS[name]
+
+
+_FORMS = tuple((kind, tuple(_reader(kind, name) for name in _FIELDS[kind])) for kind in _KINDS)

@@ -109,6 +109,8 @@ class Occasion:
 
     def stagger_s(self) -> float:
         """How long to wait before proposing, for others may."""
+        if self._agreement.has_voted:  # the view is there as soon as the proposer knows, if it lives; leases run out
+            return self._settings.patience_s * self._rng.uniform(0.5, 1)
         if self._agreement.is_frozen:
             return self._settings.patience_s * self._rng.uniform(1.5, 3)
         if self._agreement.is_blank:  # only those propose who want a lock

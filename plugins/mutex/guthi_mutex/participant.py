@@ -215,13 +215,19 @@ class Participant:
         done: list[Effect] = []
         for effect in effects:
             done.append(effect)
-            if isinstance(effect, Remember) and effect.memory.promised is not None and self._frozen_at is None:
-                self._frozen_at = now
+            if isinstance(effect, Remember):
+                self._note(effect.memory, now)
             if isinstance(effect, ViewLearned):
                 done += self._view_learned(effect.view, now)
         if self.agreement.is_left_out and self.locks.held_count:
             done += self._from_locks(self.locks.lose(now), now)
         return done
+
+    def _note(self, memory: Memory, now: float) -> None:
+        if memory.promised is not None and self._frozen_at is None:
+            self._frozen_at = now
+        if memory.vote is not None:
+            self.leases.voted(now)
 
     def _view_learned(self, view: View, now: float) -> list[Effect]:
         self._change_at = self._look_at = None
@@ -246,16 +252,15 @@ class Participant:
     def deadline(self) -> float | None:
         """When `on_deadline` is due; it may be in the past."""
         agreement, channels = self.agreement, self._channels
-        due = [agreement.deadline, self._look_at]
-        if self.locks.held_count:
-            due.append(self.leases.valid_until)
-        if agreement.is_member:
-            due.append(self.leases.due_at)
-        if channels is not None and not agreement.is_frozen:
-            due.append(channels.deadline)
-        if not agreement.is_proposing:
-            due.append(self._change_at)
-        first = min((at for at in due if at is not None), default=inf)
+        due = (
+            agreement.deadline,
+            self._look_at,
+            self.leases.valid_until if self.locks.held_count else None,
+            self.leases.due_at if agreement.is_member else None,
+            channels.deadline if channels is not None and not agreement.is_frozen else None,
+            self._change_at if not agreement.is_proposing else None,
+        )
+        first = min([at for at in due if at is not None], default=inf)
         return first if first < inf and not self.has_left else None
 
     def on_deadline(self, now: float) -> list[Effect]:

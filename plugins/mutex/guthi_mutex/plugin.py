@@ -41,9 +41,17 @@ class MutexConfig:
     """The table [plugins.mutex]; `locks` gives locks an algorithm of their own."""
 
     algorithm: str = SuzukiKasami.name
+    """The [algorithm](mutex-algorithms.md) of all locks: `suzuki-kasami`, `ricart-agrawala`, `raymond`,
+    `naimi-trehel`, `maekawa`, or one that a plugin brings. Nodes that differ get `AlgorithmConflict`.
+    """
     lease: guthi.Duration = 3.0
+    """How long a holder may hold a lock without hearing from a majority. A lock whose holder died is free after about
+    one and a half to two leases. Nodes may differ: the shortest holds for all.
+    """
     quorum: int = 0
+    """The fewest nodes that may begin to grant locks in a new network. 0: more than half of those that a node knows."""
     locks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Locks that have an algorithm of their own, as in `locks = { render = "raymond" }`."""
 
     def __post_init__(self) -> None:
         if self.lease < SHORTEST_LEASE_S:

@@ -172,6 +172,7 @@ class Mutex:
 
 
 MUTEX: Service[Mutex] = Service("mutex")
+"""What the plugin mutex provides: `node.require(MUTEX)`."""
 
 
 class Lock(AbstractAsyncContextManager[Grant]):

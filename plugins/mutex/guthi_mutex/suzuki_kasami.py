@@ -14,7 +14,9 @@ served last (LN); a queue; how many grants there have been, which is the fence.
 Invariants: there is one token, at a node or on its way; j waits unserved if and only if asked[j] = served[j] + 1 where
 all requests have arrived; nobody is in the queue twice.
 
-Messages an entry: none where the token is; else N - 1 requests and the token: N. A waiter is passed by each other node
+Messages an entry: none where the token is; else N - 1 requests and the token: N. Who passes the token on and wants it
+again puts itself at the end of the token's queue, which is its request: one message an entry where all do that, and
+nobody else has to know (the paper leaves that out). A waiter is passed by each other node
 at most once before it is served, because the queue takes in, in turn from the releasing node, all that have asked.
 The request of a node that gives up cannot be called back: when the token comes, it is passed on at once.
 """
@@ -77,18 +79,35 @@ class SuzukiKasami(Algorithm):
         return [Granted(token.counter)]
 
     def release(self) -> list[Effect]:
+        return self._pass_on(self._leave())
+
+    def release_and_request(self) -> list[Effect]:
+        token = self._leave()
+        self._take_in_requests(token)
+        self._asked[self._rank] += 1
+        if not token.queue:
+            return self._enter(token)
+        token.queue.append(self._rank)
+        self._wants = self._is_asking = True
+        return self._send_on(token)
+
+    def _leave(self) -> _Token:
         assert self._token is not None and self._is_inside
         self._is_inside = False
         self._token.served[self._rank] = self._asked[self._rank]
-        return self._pass_on(self._token)
+        return self._token
 
     def _pass_on(self, token: _Token) -> list[Effect]:
+        self._take_in_requests(token)
+        return self._send_on(token) if token.queue else []
+
+    def _take_in_requests(self, token: _Token) -> None:
         count = len(self.members)
         for rank in ((self._rank + step) % count for step in range(1, count)):
             if self._asked[rank] == token.served[rank] + 1 and rank not in token.queue:
                 token.queue.append(rank)
-        if not token.queue:
-            return []
+
+    def _send_on(self, token: _Token) -> list[Effect]:
         to, self._token = self.members[token.queue.popleft()], None
         return [Send(to, [TOKEN, token.counter, token.served, list(token.queue)])]
 

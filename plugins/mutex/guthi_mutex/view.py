@@ -157,8 +157,9 @@ def _is_ascending(values: Iterable[Any]) -> bool:
 
 def read_view_id(wire: object) -> ViewId:
     """Raises MalformedMessage."""
-    match wire:
-        case [int(epoch), bytes(maker)] if 0 <= epoch <= MAX_EPOCH and len(maker) == NodeId.SIZE:
+    if type(wire) is list and len(wire) == 2:  # at every message: a `match` takes three times as long
+        epoch, maker = wire
+        if type(epoch) is int and isinstance(maker, bytes) and 0 <= epoch <= MAX_EPOCH and len(maker) == NodeId.SIZE:
             return ViewId(epoch, NodeId(maker))
     raise MalformedMessage("the id of a view is its epoch and its maker")
 

@@ -42,3 +42,4 @@ class Views:
 
 
 VIEWS: Service[Views] = Service("views")
+"""The views and leases below the locks, for plugins that need agreement: `node.require(VIEWS)`."""

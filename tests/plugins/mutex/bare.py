@@ -107,6 +107,14 @@ class BareWorld:
         self._left_at = self.now
         self._carry_out(rank, self.algorithms[rank].release())
 
+    def release_and_request(self, rank: int) -> None:
+        """The node that is inside leaves, and asks again."""
+        assert self.inside == rank
+        self.inside = None
+        self._left_at = self.now
+        self._waiting[rank] = Counter()
+        self._carry_out(rank, self.algorithms[rank].release_and_request())
+
     def _carry_out(self, rank: int, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
@@ -141,10 +149,17 @@ class BareWorld:
 
 
 class Client:
-    """Enters a number of times, pausing in between, and perhaps gives up now and then."""
+    """Enters a number of times, pausing in between or, in a share of cases, not; perhaps gives up now and then."""
 
     def __init__(
-        self, world: BareWorld, rank: int, entries: int, pause_s: float, stay_s: float, gives_up: float
+        self,
+        world: BareWorld,
+        rank: int,
+        entries: int,
+        pause_s: float,
+        stay_s: float,
+        gives_up: float,
+        again: float = 0.0,
     ) -> None:
         self._world = world
         self._rank = rank
@@ -152,6 +167,7 @@ class Client:
         self._pause_s = pause_s
         self._stay_s = stay_s
         self._gives_up = gives_up
+        self._again = again
         self._attempt = 0
         if world.inside == rank:
             self.entered()
@@ -160,15 +176,18 @@ class Client:
 
     def _pause(self) -> None:
         if self._left > 0:
-            self._world.after(self._world.rng.uniform(0.0, self._pause_s), self._ask)
+            self._world.after(self._world.rng.uniform(0.0, self._pause_s), self._request)
 
-    def _ask(self) -> None:
+    def _request(self) -> None:
+        self._ask(self._world.request)
+
+    def _ask(self, ask: Callable[[int], None]) -> None:
         self._left -= 1
         self._attempt += 1
         attempt, rng = self._attempt, self._world.rng
         if rng.random() < self._gives_up:
             self._world.after(rng.expovariate(0.2), lambda: self._give_up(attempt))
-        self._world.request(self._rank)
+        ask(self._rank)
 
     def _give_up(self, attempt: int) -> None:
         if attempt == self._attempt and self._world.waits(self._rank):
@@ -178,7 +197,7 @@ class Client:
     def _ask_again_or_pause(self) -> None:
         """At once is what most likely meets messages of the request that was given up."""
         if self._left > 0 and self._world.rng.random() < 0.5:
-            self._ask()
+            self._request()
         else:
             self._pause()
 
@@ -187,5 +206,8 @@ class Client:
         self._world.after(self._world.rng.uniform(self._stay_s / 2, self._stay_s), self._leave)
 
     def _leave(self) -> None:
-        self._world.release(self._rank)
-        self._pause()
+        if self._left > 0 and self._world.rng.random() < self._again:
+            self._ask(self._world.release_and_request)
+        else:
+            self._world.release(self._rank)
+            self._pause()

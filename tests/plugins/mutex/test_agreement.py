@@ -122,13 +122,13 @@ def test_a_vote_is_remembered_before_it_is_told() -> None:
 
 
 def test_a_proposer_takes_over_the_vote_of_the_greatest_ballot() -> None:
-    alice, *_ = stations("012", 3)
+    alice, *_ = stations("01234", 5)
     effects = alice.agreement.propose([node(1), node(2)], LATER)
     ballot = Ballot(1, node(0))
     assert [to for to, _ in told(effects, Prepare)] == [node(1), node(2)]
     first, second = a_view("01", 8), a_view("02", 8)
     for sender, vote in ((1, (Ballot(0, node(1)), first)), (2, (Ballot(0, node(2)), second))):
-        promise = Promise(a_view("012").id, ballot, 0, POLICY, 7, Vote(*vote), ())
+        promise = Promise(a_view("01234").id, ballot, 0, POLICY, 7, Vote(*vote), ())
         effects = alice.agreement.receive(node(sender), promise, LATER)
     assert {message.view for _, message in told(effects, Propose) if isinstance(message, Propose)} == {second}
 

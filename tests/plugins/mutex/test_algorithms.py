@@ -27,9 +27,11 @@ def kind(request: pytest.FixtureRequest) -> type[Algorithm]:
     return found
 
 
-def populate(world: BareWorld, entries: int, pause_s: float, stay_s: float, gives_up: float = 0.0) -> None:
+def populate(
+    world: BareWorld, entries: int, pause_s: float, stay_s: float, gives_up: float = 0.0, again: float = 0.0
+) -> None:
     """A client on every node."""
-    clients = [Client(world, rank, entries, pause_s, stay_s, gives_up) for rank in range(len(world.members))]
+    clients = [Client(world, rank, entries, pause_s, stay_s, gives_up, again) for rank in range(len(world.members))]
     world.granted = lambda rank: clients[rank].entered()
 
 
@@ -43,7 +45,8 @@ def test_one_at_a_time_with_growing_counters_and_all_are_served(
     holder = rng.choice([None, rng.randrange(count)])
     fence = rng.randrange(1000)
     world = BareWorld(kind, count, rng, delay_s=rng.choice([steady, uneven]), holder=holder, fence=fence)
-    populate(world, entries=4, pause_s=rng.choice([0.0, 2.0, 50.0]), stay_s=rng.choice([0.0, 3.0]), gives_up=gives_up)
+    pause_s, stay_s, again = rng.choice([0.0, 2.0, 50.0]), rng.choice([0.0, 3.0]), rng.choice([0.0, 0.7])
+    populate(world, entries=4, pause_s=pause_s, stay_s=stay_s, gives_up=gives_up, again=again)
     world.run()
     assert world.entries == 4 * count or gives_up
 
@@ -58,7 +61,7 @@ def test_nobody_is_overtaken_again_and_again(kind: type[Algorithm], guthi_seed: 
     """A stay takes no less than a message, so that a request reaches all before anybody enters twice."""
     rng = Random(guthi_seed)
     world = BareWorld(kind, rng.randint(2, LARGEST), rng)
-    populate(world, entries=8, pause_s=rng.choice([0.0, 2.0, 30.0]), stay_s=2.0)
+    populate(world, entries=8, pause_s=rng.choice([0.0, 2.0, 30.0]), stay_s=2.0, again=rng.choice([0.0, 0.7]))
     world.run()
     assert world.overtaken <= OVERTAKEN_AT_MOST[kind]
 
@@ -88,6 +91,15 @@ def test_who_has_the_token_enters_again_without_a_message(kind: type[Algorithm])
     assert world.inside == 7
     assert world.algorithms[7].release() == []
     assert world.algorithms[7].request() == [Granted(2)]
+
+
+def test_who_leaves_and_asks_again_by_suzuki_and_kasami_costs_one_message_an_entry() -> None:
+    world = BareWorld(SuzukiKasami, 9, Random(0))
+    populate(world, entries=50, pause_s=0.0, stay_s=2.0, again=1.0)
+    world.run()
+    first_requests = 9 * 8
+    assert world.entries == 9 * 50 and world.sent <= world.entries + first_requests
+    assert world.overtaken == 1
 
 
 def test_who_waits_is_in_a_queue_that_people_can_see(kind: type[Algorithm]) -> None:

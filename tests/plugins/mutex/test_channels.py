@@ -22,14 +22,15 @@ def test_what_is_acknowledged_is_not_sent_again() -> None:
     assert to == ALICE and received == Received(a_view().id, 1)
     assert isinstance(received, Received)
     alice.acknowledged(BOB, received, 0.4)
-    assert alice.deadline is None
+    assert alice.on_deadline(60.0) == [] and alice.deadline is None
 
 
 def test_a_message_the_other_way_acknowledges() -> None:
     alice, bob = Channels(a_view().id), Channels(a_view().id)
     assert bob.receive(ALICE, alice.send(BOB, "render", "a", 0.0), 0.1)
     assert alice.receive(BOB, bob.send(ALICE, "render", "b", 0.1), 0.2)
-    assert bob.deadline == 0.1 + RESEND_S  # of its own message; it owes no Received
+    assert bob.on_deadline(0.2 + ACK_S) == []  # it owes no Received
+    assert bob.deadline == 0.1 + RESEND_S  # of its own message
     assert alice.deadline == 0.2 + ACK_S
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf
 from random import Random
 
 import pytest
@@ -11,12 +13,14 @@ from guthi import MemberState, NodeId
 from guthi_mutex.agreement import Remember, Tell, ViewLearned
 from guthi_mutex.memory import Memory
 from guthi_mutex.messages import (
+    Accepted,
     Ballot,
     Carried,
     Installed,
     Message,
     Prepare,
     Presence,
+    Propose,
     Received,
     Renew,
     Renewed,
@@ -27,7 +31,7 @@ from guthi_mutex.occasion import Settings
 from guthi_mutex.participant import Effect, Participant
 from guthi_mutex.suzuki_kasami import SuzukiKasami
 from guthi_mutex.tickets import LockGranted, TicketLost, TicketRefused
-from guthi_mutex.view import FENCE_BITS, Policy, View, ViewId, Voter
+from guthi_mutex.view import FENCE_BITS, Held, Policy, View, ViewId, Voter
 
 LEASE_S = 3.0
 POLICY = Policy(SuzukiKasami.name, lease_s=LEASE_S)
@@ -225,3 +229,54 @@ def test_while_a_view_is_being_decided_nothing_of_the_old_one_is_done() -> None:
     assert told(alice.receive(node(1), Carried(newer.id, 0, 0, "render", [0, 1]), NOW)) == []
     assert told(alice.receive(node(1), Received(newer.id, 0), NOW)) == []
     assert not any(isinstance(each, LockGranted) for each in alice.acquire(1, "render", NOW))
+
+
+# ---- stopped between a vote and the news of the view that it was for
+
+
+def test_a_vote_of_who_is_a_quorum_alone_is_the_view_and_its_lease_begins_with_the_promise() -> None:
+    """Else, stopped before it hears of the view, it would believe in its lock while those in the view drop it."""
+    alice, view = a_participant(0), a_view(0, 1)
+    alice.receive(node(1), Installed(view), NOW)
+    (granted,) = (each for each in alice.acquire(1, "render", NOW) if isinstance(each, LockGranted))
+    ballot, later = Ballot(1, node(1)), NOW + 50.0
+    alice.receive(node(1), Prepare(view, ballot), later)
+    assert alice.leases.valid_until == inf  # nothing can be decided without its vote
+    wider = replace(a_view(0, 1, 2, epoch=8), held=(Held("render", node(0), granted.fence),))
+    effects = alice.receive(node(1), Propose(view.id, ballot, wider), later + 1.0)
+    assert Accepted(view.id, ballot) in told(effects) and ViewLearned(wider) in effects
+    assert alice.leases.valid_until == later + LEASE_S and (alice.deadline or inf) <= later + LEASE_S
+    assert TicketLost(1, "render", granted.fence) in alice.on_deadline(later + LEASE_S)
+
+
+def test_who_has_voted_consents_to_no_lease_its_own_included() -> None:
+    """Of three, those two that believe in the old view would else renew one another for ever, beside a new one."""
+    alice, view = a_participant(0), a_view(0, 1, 2)
+    alice.receive(node(1), Installed(view), NOW)
+    ballot, renew = Ballot(1, node(2)), Renew(view.id, 1.0)
+    alice.receive(node(2), Prepare(view, ballot), NOW + 50.0)
+    assert told(alice.receive(node(1), renew, NOW + 50.0)) == [Renewed(view.id, 1.0)]
+    alice.receive(node(1), Renewed(view.id, NOW + 50.0), NOW + 50.0)
+    alice.receive(node(2), Propose(view.id, ballot, a_view(0, 1, 2, 3, epoch=8)), NOW + 51.0)
+    assert told(alice.receive(node(1), renew, NOW + 51.0)) == []
+    alice.receive(node(1), Renewed(view.id, NOW + 52.0), NOW + 52.0)  # of one that has not voted, and may say so
+    assert alice.leases.valid_until == NOW + 51.0 + LEASE_S
+
+
+def test_a_holder_keeps_its_lock_when_the_proposer_dies_after_the_votes() -> None:
+    """Who has voted proposes again before the leases run out."""
+    network = Network(4)
+    network.acquire(1, ticket=1)
+    network.run(LEASE_S)
+    view = network.nodes[node(1)].agreement.view
+    assert view is not None
+    ballot = Ballot(1, node(3))
+    for number in (0, 1, 2):
+        voter = network.nodes[node(number)]
+        voter.receive(node(3), Prepare(view, ballot), network.now)
+        held = (Held("render", node(1), EPOCH << FENCE_BITS | 1),)
+        wider = replace(a_view(0, 1, 2, 3, epoch=EPOCH + 1), held=held)
+        voter.receive(node(3), Propose(view.id, ballot, wider), network.now)
+    network.cut = {node(3)}
+    network.run(LEASE_S)
+    assert network.nodes[node(1)].agreement.view_id.epoch > EPOCH and not network.of(1, TicketLost)

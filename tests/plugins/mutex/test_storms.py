@@ -12,13 +12,16 @@ from tests.plugins.mutex.workers import NAMES as FIVE
 from tests.plugins.mutex.workers import a_network, all_are_served, keeper_of
 
 import guthi
+from guthi import NodeId
 from guthi.cli.table import print_table
 from guthi.testing import Link, World, simulated
 from guthi_mutex import MUTEX, Grant, Mutex, locks
 from guthi_mutex.clients import ClientLocks
-from guthi_mutex.view import MAX_NAME_BYTES
+from guthi_mutex.messages import Carried, encode
+from guthi_mutex.view import MAX_NAME_BYTES, ViewId
 
 ALGORITHMS = ["suzuki-kasami", "ricart-agrawala", "raymond", "naimi-trehel", "maekawa"]
+CARRIED = encode(Carried(ViewId(1, NodeId(bytes(16))), 0, 0, "render", None))[0]
 
 
 async def visit(mutex: Mutex, name: str, stay_s: float) -> None:
@@ -173,3 +176,23 @@ async def enter_often(mutex: Mutex, count: int) -> None:
     for _ in range(count):
         async with mutex("render"):
             pass
+
+
+@simulated
+async def test_nodes_that_contend_hand_the_lock_over_by_one_message(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who releases a lock and wants it again at once says both with the token."""
+    services = await three(world)
+    sent = 0
+    for name in NAMES:
+        requests = world.nodes[name].node.network.requests
+
+        def cast(peer: Any, topic: str, value: Any, tell: Any = requests.cast) -> None:
+            nonlocal sent
+            sent += value[0] == CARRIED
+            tell(peer, topic, value)
+
+        monkeypatch.setattr(requests, "cast", cast)
+    await asyncio.gather(*(enter_often(mutex, 50) for mutex in services))
+    assert 100 < sent < 150 + 10

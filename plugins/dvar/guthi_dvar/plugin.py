@@ -44,10 +44,17 @@ class DvarConfig:
     """The table [plugins.dvar]."""
 
     sync_interval: guthi.Duration = 10.0
+    """About how often a node compares what it knows with another, and fetches copies that it should have."""
     tombstones: guthi.Duration = 3600.0
+    """How long a deleted name is remembered. A node that is cut off for longer may bring the variable back."""
     most_variables: int = 10_000
+    """How many names a node knows, those deleted of late included."""
     most_values: int = 262_144
+    """How many values with a version of their own: one a variable, one a chunk of an array."""
     most_bytes: guthi.Size = 4 << 30
+    """How many bytes of values a node keeps. Beyond, it takes none for others and drops what it has only read; what
+    it writes itself it keeps in any case; of a coherent variable that it owns it refuses what is too much.
+    """
 
     def __post_init__(self) -> None:
         if self.sync_interval <= 0:

@@ -309,6 +309,7 @@ class Dvar:
 
 
 DVAR: Service[Dvar] = Service("dvar")
+"""What the plugin dvar provides: `node.require(DVAR)`."""
 
 
 def _grid(variable: Variable) -> Grid | None:

@@ -59,13 +59,14 @@ async def test_what_is_malformed_is_refused(world: World) -> None:
     assert await bob.get("known") == 1
 
 
-TOKEN = [b"token of an odd length", None]
+TOKEN = [b"ticket", b"token of an odd length", None]
+WITNESSES = ("called", "witnessed")
 COHERENT = [["int", "", []], None, False, "coherent", 2]
 
 IN_A_VIEW: list[tuple[str, list[Any]]] = [
     *(
         (topic, odd)
-        for topic in ("claim", "give", "hand", "secure", "prepare", "drop", "operate", "obtain", "follow")
+        for topic in ("claim", "give", "hand", "secure", "prepare", "drop", "operate", "obtain", "follow", *WITNESSES)
         for odd in ([], [None], [1, 2], ["x", {}])
     ),
     ("claim", [[b"short"]]),
@@ -76,9 +77,13 @@ IN_A_VIEW: list[tuple[str, list[Any]]] = [
     ("hand", ["of known", [[1, STAMP, 1]]]),
     ("secure", [[["known", [True, False], [], [[], 0], {}]]]),
     ("secure", [[[["known", STAMP, COHERENT, [], 0.0], [True, False], [[5, STAMP]], [[], 0], {}]]]),
-    ("prepare", [[["known", STAMP, 0, STAMP, ["value"], None]], []]),
-    ("prepare", [[], [["known", "token", {}]]]),
-    ("prepare", [[], [["known", b"token", {"lock": "x"}]]]),
+    ("prepare", [[["known", STAMP, 0, STAMP, ["value"], None]], [], None]),
+    ("prepare", [[], [["known", "token", {}]], None]),
+    ("prepare", [[], [["known", b"token", {"lock": "x"}]], None]),
+    ("prepare", [[], [], [b"no id", b"ticket"]]),
+    ("prepare", [[], [], [ME, bytes(99)]]),
+    ("called", [b"ticket", []]),
+    ("witnessed", [b"ticket", b"no id"]),
     ("operate", [*TOKEN, ["put", [], None]]),
     ("operate", [*TOKEN, ["put", [["known", 0, ["value", "text"]]], None]]),
     ("operate", [*TOKEN, ["put", [["known", 9, ["value", 1]]], None]]),
@@ -88,7 +93,9 @@ IN_A_VIEW: list[tuple[str, list[Any]]] = [
     ("operate", [*TOKEN, ["compare", "known", True, 1, 1, None]]),
     ("operate", [*TOKEN, ["create", "new", COHERENT, [[0, "text"]]]]),
     ("operate", [*TOKEN, ["create", "new", COHERENT, [[1, 1]]]]),
-    ("operate", [bytes(99), None, ["delete", "known"]]),
+    ("operate", [b"ticket", bytes(99), None, ["delete", "known"]]),
+    ("operate", [bytes(99), b"token", None, ["delete", "known"]]),
+    ("operate", [b"", b"token", None, ["delete", "known"]]),
     ("obtain", ["known", 7, None]),
     ("obtain", ["known", 0, "odd"]),
 ]

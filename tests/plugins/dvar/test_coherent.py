@@ -15,7 +15,7 @@ from tests.plugins.dvar.network import NAMES, service, table
 from guthi import MalformedMessage, NodeId, UsageError
 from guthi.testing import World, simulated
 from guthi_dvar import Change, Lagged, TableFull, TypeMismatch, UnknownVariable, ValueUnavailable, VariableExists
-from guthi_dvar.coherent import owner
+from guthi_dvar.coherent import telling
 from guthi_dvar.coherent.rounds import Rounds
 from guthi_mutex import Fence, StaleFence
 
@@ -320,13 +320,13 @@ async def test_a_member_without_room_is_no_keeper(world: World) -> None:
 @simulated
 async def test_who_has_a_part_of_a_write_does_not_take_it_for_done(world: World, monkeypatch: Any) -> None:
     """Else the next owner would tell the writer, who asks again, that all of it was there."""
-    monkeypatch.setattr(owner, "MOST_BYTES_A_MESSAGE", 100)
+    monkeypatch.setattr(telling, "MOST_BYTES_A_MESSAGE", 100)
     told: list[tuple[NodeId, int, int]] = []
     ask = Rounds.ask
 
     async def seen(self: Rounds, view_id: Any, topic: str, bodies: Any, **how: Any) -> list[Any]:
-        if topic == owner.PREPARE:
-            told.extend((to, len(prepared), len(notes)) for to, (_, prepared, notes) in bodies)
+        if topic == telling.PREPARE:
+            told.extend((to, len(prepared), len(notes)) for to, (_, prepared, notes, _) in bodies)
         return await ask(self, view_id, topic, bodies, **how)
 
     monkeypatch.setattr(Rounds, "ask", seen)

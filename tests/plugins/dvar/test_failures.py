@@ -11,7 +11,7 @@ from tests.plugins.dvar.network import NAMES, service
 
 from guthi.testing import World, simulated
 from guthi_dvar import DVAR, DvarPlugin, Unavailable, ValueUnavailable
-from guthi_dvar.coherent.owner import PREPARE
+from guthi_dvar.coherent.telling import PREPARE
 from guthi_mutex import VIEWS
 
 SOON_S = 6 * LEASE_S  # a view without a member that failed takes less

@@ -12,16 +12,17 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from guthi import DeadlineExceeded, Incoming, MalformedMessage, NodeId, PeerLost, UnknownTopic
+from guthi import DeadlineExceeded, GuthiError, Incoming, MalformedMessage, NodeId, PeerLost, UnknownTopic
 from guthi_dvar.bodies import Write, value_of
 from guthi_dvar.coherent.messages import view_from_wire, view_to_wire
-from guthi_dvar.coherent.operations import Asked, Operation
+from guthi_dvar.coherent.operations import MOST_TOKEN_BYTES, Asked, Operation
 from guthi_dvar.coherent.owner import Owner
 from guthi_dvar.coherent.roles import Roles
 from guthi_dvar.coherent.rounds import LATER
 from guthi_dvar.coherent.shelf import Item, Shelf, zeros
 from guthi_dvar.coherent.standing import Moved, Standing
 from guthi_dvar.coherent.succession import Succession, Term
+from guthi_dvar.coherent.witnesses import Witness, Witnesses
 from guthi_dvar.errors import Unavailable, UnknownVariable
 from guthi_dvar.holding import Holding
 from guthi_dvar.patches import Patch
@@ -57,10 +58,12 @@ class Asker:
         standing: Standing,
         succession: Succession,
         owner: Owner,
+        witnesses: Witnesses,
     ) -> None:
         self._me = node.id
         self._node, self._holding, self._shelf = node, holding, shelf
         self._standing, self._succession, self._owner = standing, succession, owner
+        self._witnesses = witnesses
         self._life, self._numbers = node.host.entropy(LIFE_BYTES), count(1)
         node.handle(OPERATE, self._operated)
         node.handle(OBTAIN, self._obtained)
@@ -91,7 +94,7 @@ class Asker:
             tried_in = term.view.id.epoch if tried_in is None else tried_in
             if owner == self._me:
                 return await self._owner.operate(term, asked)
-            return await self._request(term, owner, OPERATE, asked.to_wire())
+            return await self._operated_by(term, owner, asked)
 
         try:
             return await self._insist(names[0], ask)
@@ -99,6 +102,24 @@ class Asker:
             if tried_in is None:
                 raise
             raise Unavailable(f"{error} What was to be written may have been, or be yet.") from None
+
+    async def _operated_by(self, term: Term, owner: NodeId, asked: Asked) -> Any:
+        """The owner's answer, or True as soon as witnesses have said that it has happened."""
+        ticket = self.token()
+        with self._witnesses.of(term.view.id, owner, ticket) as witnessed:
+            request = self._request(term, owner, OPERATE, [ticket, *asked.to_wire()])
+            answered = self._node.start(_outcome(request), "dvar write")
+            try:
+                await asyncio.wait((answered, witnessed), return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                answered.cancel()
+                raise
+        if witnessed.done():
+            return True
+        outcome = answered.result()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     async def by_owner(self, writes: Sequence[Write]) -> list[list[Write]]:
         """The writes, those of each owner together. Raises Unavailable."""
@@ -220,13 +241,13 @@ class Asker:
 
     def _operated(self, incoming: Incoming) -> Any:
         match incoming.value:
-            case [view, *rest]:
-                asked = Asked.from_wire(rest)
+            case [view, bytes(ticket), *rest] if 0 < len(ticket) <= MOST_TOKEN_BYTES:
+                asked, witness = Asked.from_wire(rest), Witness(incoming.peer, ticket)
             case _:
-                raise MalformedMessage("an operation is asked for in a view")
+                raise MalformedMessage("an operation is asked for in a view, under a ticket")
         if not asked.operation.names:
             raise MalformedMessage("an operation is on a variable")
-        return self._there(view, asked.operation.names, lambda term: self._owner.operate(term, asked))
+        return self._there(view, asked.operation.names, lambda term: self._owner.operate(term, asked, witness))
 
     def _obtained(self, incoming: Incoming) -> Any:
         match incoming.value:
@@ -250,6 +271,14 @@ class Asker:
     async def _versions(self, term: Term, peer: NodeId, name: str, follows: bool) -> list[Any]:
         found = await self._owner.followed(term, peer, name, follows=follows)
         return [[index, stamp.to_wire()] for index, stamp in found]
+
+
+async def _outcome(work: Awaitable[Any]) -> Any:
+    """What came of it; it may be that nobody waits for that any more."""
+    try:
+        return await work
+    except (GuthiError, Moved) as error:
+        return error
 
 
 def copy_of(item: Item, index: int, have: Copy | None, answer: object, now: float) -> Copy:

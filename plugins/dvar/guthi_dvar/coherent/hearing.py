@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from guthi import Incoming, MalformedMessage, NodeId
 from guthi_dvar.coherent.messages import Entry, Prepared, fences_from_wire, view_from_wire
-from guthi_dvar.coherent.owner import COMMIT, DROP, PREPARE
+from guthi_dvar.coherent.owner import DROP
 from guthi_dvar.coherent.roles import Roles
 from guthi_dvar.coherent.rounds import LATER
 from guthi_dvar.coherent.shelf import Shelf
 from guthi_dvar.coherent.standing import Standing
 from guthi_dvar.coherent.succession import CLAIM, GIVE, HAND, SECURE, Succession
+from guthi_dvar.coherent.telling import COMMIT, PREPARE
+from guthi_dvar.coherent.witnesses import Witness, Witnesses
 from guthi_dvar.errors import TableFull, Unavailable
 from guthi_dvar.holding import Holding
 from guthi_dvar.records import Record
@@ -35,8 +37,17 @@ MOST_NODES = 4096
 class Hearer:
     """The handlers of one node."""
 
-    def __init__(self, node: Node, holding: Holding, shelf: Shelf, standing: Standing, succession: Succession) -> None:
+    def __init__(
+        self,
+        node: Node,
+        holding: Holding,
+        shelf: Shelf,
+        standing: Standing,
+        succession: Succession,
+        witnesses: Witnesses,
+    ) -> None:
         self._holding, self._shelf, self._standing, self._succession = holding, shelf, standing, succession
+        self._witnesses = witnesses
         node.handle(CLAIM, self._in_its_view(self._claimed))
         node.handle(GIVE, self._in_its_view(self._given))
         node.handle(HAND, self._in_its_view(self._handed))
@@ -144,11 +155,12 @@ class Hearer:
 
     def _prepared(self, owner: NodeId, view_id: ViewId, rest: list[Any]) -> list[bool]:
         match rest:
-            case [list(prepared), list(notes)]:
+            case [list(prepared), list(notes), witness_wire]:
                 found = [Prepared.from_wire(each) for each in prepared]
                 noted = [_note(each) for each in notes]
+                witness = Witness.from_wire(witness_wire)
             case _:
-                raise MalformedMessage("what is prepared is a list of versions, and notes")
+                raise MalformedMessage("what is prepared is a list of versions, notes, and who is to hear of it")
         kept = []
         for each in found:
             if not self._has_room([(each.name, each.index, each.change)]):
@@ -162,6 +174,8 @@ class Hearer:
             if name in lacking:  # it is not done here yet
                 continue
             self._shelf.note(name, token, view_id.epoch, fences)
+        if witness is not None and all(kept):
+            self._witnesses.testify(witness, view_id, owner)
         return kept
 
     def _committed(self, owner: NodeId, view_id: ViewId, rest: list[Any]) -> None:

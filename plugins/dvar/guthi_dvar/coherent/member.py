@@ -12,6 +12,7 @@ from guthi_dvar.coherent.rounds import Rounds
 from guthi_dvar.coherent.standing import Standing
 from guthi_dvar.coherent.strategy import Coherent
 from guthi_dvar.coherent.succession import Succession
+from guthi_dvar.coherent.witnesses import Witnesses
 from guthi_dvar.holding import Holding
 from guthi_dvar.peers import Peers
 from guthi_dvar.publishing import Publisher
@@ -30,9 +31,10 @@ def member(node: Node, holding: Holding, upkeep: Upkeep, publisher: Publisher, p
     standing = Standing(node, node.require(VIEWS))
     rounds = Rounds(node, standing)
     succession = Succession(node, holding, shelf, standing, rounds)
-    owner = Owner(node, holding, shelf, standing, rounds, succession)
-    Hearer(node, holding, shelf, standing, succession)
-    asker = Asker(node, holding, shelf, standing, succession, owner)
+    witnesses = Witnesses(node)
+    owner = Owner(node, holding, shelf, standing, rounds, succession, witnesses)
+    Hearer(node, holding, shelf, standing, succession, witnesses)
+    asker = Asker(node, holding, shelf, standing, succession, owner, witnesses)
     coherent = Coherent(node, holding, shelf, standing, succession, asker, upkeep, publisher, peers)
     Agent(node, holding, coherent)
     return coherent

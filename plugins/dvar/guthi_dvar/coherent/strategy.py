@@ -9,7 +9,9 @@ and leases (Gray and Cheriton 1989), so that a holder that does not answer does 
 | `standing`   | whether this node may act as a member of its view, and waits for it                |
 | `roles`      | who owns a variable, and who keeps it                                              |
 | `succession` | how the owners of a new view take over; `recovery` what they take for the newest   |
-| `owner`      | in which order writes happen, and when one has; `ledger` whether it did before     |
+| `owner`      | in which order operations happen; `checking` whether a write fits                  |
+| `telling`    | when a write has happened; `ledger` whether it did before                          |
+| `witnesses`  | how a writer that is not the owner knows that sooner                               |
 | `shelf`      | what this node has, and what of it may be read; `hearing` is told so by owners      |
 | `asking`     | whom to ask, until there is an answer                                              |
 | `distant`    | the same for nodes that are in no view, clients above all: a member does it        |

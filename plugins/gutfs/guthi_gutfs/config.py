@@ -30,21 +30,45 @@ class GutfsConfig:
     """The table [plugins.gutfs]."""
 
     exports: tuple[Path | ExportTable, ...] = ()
+    """What is exported: texts `"FOLDER:PATH"`, with `:rw` or `:sync` after it, or tables with `folder`, `at`,
+    `writable`, `sync`, `include`, `exclude`, `quota`.
+    """
     tracking: Literal["auto", "poll", "off"] = "auto"
+    """How what other programs do to exported files is noticed: by the system's notification, or by looking. `off`:
+    when somebody asks.
+    """
     debounce: guthi.Duration = 0.1
+    """How long changes of other programs are gathered before they are told."""
     poll_interval: guthi.Duration = 2.0
+    """How often it is looked, where the system does not notify."""
     rescan_interval: guthi.Duration = 3600.0
+    """How often all exports are looked through in any case."""
     tombstones: guthi.Duration = 30 * 86400.0
+    """How long a deleted file is remembered. A replica that is cut off for longer may bring it back."""
     most_entries: int = 1_000_000
+    """How many files and folders the index knows, with those that were deleted of late, which make room first; further
+    ones are left out, which the log tells.
+    """
     cache_memory: guthi.Size = 1 << 30
+    """How much of the files of others is kept in memory at most."""
     cache_disk: guthi.Size = 8 << 30
+    """How much of them is kept on disk at most, in the `data_dir`."""
     cache_memory_share: float = 0.8
+    """From this share of the system's memory in use on, what is fetched is kept on disk."""
     check_interval: guthi.Duration = 10.0
+    """How long what is kept of another node's tree is believed without a word from there."""
     sync_interval: guthi.Duration = 10.0
+    """About how often a node compares with another who exports what, and replicas."""
     most_promises: int = 200_000
+    """How many [promises](gutfs.md#what-is-kept-is-not-stale) a node makes; beyond, who has most of them is told of
+    everything.
+    """
     read_ahead: guthi.Size = 16 << 20
+    """How much of one transfer may wait in memory for its reader; at least 1 MiB."""
     clock_interval: guthi.Duration = 60.0
+    """About how often a node asks others, and its NTP server, for the [time](gutfs.md#clocks)."""
     ntp_server: guthi.Address | None = None
+    """An NTP server, as in `"time.example.org:123"`."""
 
     def __post_init__(self) -> None:
         if min(self.debounce, self.poll_interval, self.rescan_interval) <= 0:

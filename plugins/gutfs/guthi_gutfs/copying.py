@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,8 +39,7 @@ async def pieces_of_file(disk: Disk, path: Path, progress: Progress | None) -> A
 
 async def save(disk: Disk, path: Path, chunks: AsyncIterator[bytes], progress: Progress | None) -> None:
     """Write pieces to a file of this machine's disk, which is there as a whole or as it was before; raises OSError."""
-    partial = path.with_name(f".{path.name}.part")
-    file: BinaryIO = await disk.read(open, partial, "wb")
+    partial, file = await disk.read(_beside, path)
     try:
         async for piece in chunks:
             await disk.read(file.write, piece)
@@ -53,3 +53,14 @@ async def save(disk: Disk, path: Path, chunks: AsyncIterator[bytes], progress: P
         await disk.read(file.close)
         await disk.read(partial.unlink, True)
         raise
+
+
+def _beside(path: Path) -> tuple[Path, BinaryIO]:
+    """A new file in the same folder, which nobody else writes: several may copy to one place at a time."""
+    for number in count(1):
+        partial = path.with_name(f".guthi-{number}.part")
+        try:
+            return partial, partial.open("xb")
+        except FileExistsError:
+            continue
+    raise AssertionError("numbers do not end")

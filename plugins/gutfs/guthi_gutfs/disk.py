@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from typing import TypeVar
 
 from guthi.api import Host
+from guthi.errors import NodeClosed
 
 __all__ = ["Disk"]
 
@@ -25,6 +26,7 @@ class Disk:
     def __init__(self, host: Host, readers: int = READERS) -> None:
         self._readers = host.thread_executor("gutfs-read", readers)
         self._writer = host.thread_executor("gutfs-write", 1)
+        self._is_closed = False
 
     async def read(self, call: Callable[..., T], *arguments: object) -> T:
         """Run a call that changes nothing."""
@@ -35,9 +37,12 @@ class Disk:
         return await self._run(self._writer, call, arguments)
 
     async def _run(self, executor: Executor, call: Callable[..., T], arguments: tuple[object, ...]) -> T:
+        if self._is_closed:  # while the node leaves, others still ask for files
+            raise NodeClosed("this node is leaving, and looks at its files no more; ask another, or again later")
         return await asyncio.get_running_loop().run_in_executor(executor, call, *arguments)
 
     def close(self) -> None:
         """Take nothing more; what has begun comes to its end."""
+        self._is_closed = True
         self._readers.shutdown(wait=False, cancel_futures=True)
         self._writer.shutdown(wait=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -14,10 +13,11 @@ from guthi_gutfs.paths import tree_path
 from guthi_gutfs.timestamps import TIMESTAMP_LIMIT
 from guthi_gutfs.vectors import VersionVector
 
-__all__ = ["Change", "ChangeKind", "Entry", "FileId", "Kind", "Version", "Written"]
+__all__ = ["Change", "ChangeKind", "Entry", "FileId", "Kind", "Version", "Written", "is_time"]
 
 MOST_WRITER_CHARACTERS = 255
 NUMBER_LIMIT = 2**62
+LATEST_S = 1e12  # in 31,000 years
 
 
 class Kind(Enum):
@@ -110,7 +110,7 @@ class Entry:
         if not isinstance(wire, list) or len(wire) != 7:
             raise MalformedMessage("an entry has seven parts")
         path, kind, size_bytes, modified_s, version, sequence, root = wire
-        if type(modified_s) is not float or not math.isfinite(modified_s):
+        if not is_time(modified_s):
             raise MalformedMessage("an entry was modified at a time")
         if root is not None and (type(root) is not bytes or len(root) != DIGEST_BYTES):
             raise MalformedMessage("a root digest has another length")
@@ -164,6 +164,11 @@ class Written:
             raise MalformedMessage("what was written is an entry, and that of a copy")
         entry, conflict = wire
         return cls(Entry.from_wire(entry), None if conflict is None else Entry.from_wire(conflict))
+
+
+def is_time(wire: object) -> bool:
+    """Whether a peer tells a time that a disk can keep."""
+    return type(wire) is float and abs(wire) < LATEST_S  # false for what is no number
 
 
 def _path(wire: object) -> str:

@@ -312,3 +312,4 @@ class Gutfs:
 
 
 GUTFS: Service[Gutfs] = Service("gutfs")
+"""What the plugin gutfs provides: `node.require(GUTFS)`."""

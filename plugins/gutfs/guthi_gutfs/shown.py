@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from guthi_gutfs.information import FileInfo
@@ -12,6 +12,9 @@ from guthi_gutfs.watching import FileChange, Lagged
 
 __all__ = ["as_json", "cells", "drawn", "moment", "size_in_words", "told_as_json", "told_as_line"]
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST_S = (datetime(1000, 1, 1, tzinfo=UTC) - EPOCH).total_seconds()
+LATEST_S = (datetime(9999, 12, 31, tzinfo=UTC) - EPOCH).total_seconds()
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -31,8 +34,10 @@ def cells(info: FileInfo) -> Sequence[str]:
 
 
 def moment(at_s: float) -> str:
-    """In UTC, to the second; nothing for folders that are only made up."""
-    return datetime.fromtimestamp(at_s, tz=UTC).strftime("%Y-%m-%d %H:%M:%S") if at_s else ""
+    """In UTC, to the second; nothing for folders that are only made up, or what no calendar has."""
+    if not at_s or not EARLIEST_S <= at_s <= LATEST_S:
+        return ""
+    return (EPOCH + timedelta(seconds=int(at_s))).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def as_json(info: FileInfo) -> dict[str, Any]:

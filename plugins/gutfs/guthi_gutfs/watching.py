@@ -126,7 +126,6 @@ class Watch:
         self._watching = watching
         self._room = queue
         self._queue: deque[FileChange | Lagged] = deque()
-        self._missed = 0
         self._has_news = asyncio.Event()
         self._is_closed = False
 
@@ -135,11 +134,13 @@ class Watch:
         await asyncio.shield(self.starting)
 
     def add(self, told: FileChange | Lagged) -> None:
-        """Something is to be told."""
-        if len(self._queue) >= self._room:
-            self._missed += 1
-        else:
+        """Something is to be told; what does not fit is counted, in its place among what does."""
+        if len(self._queue) < self._room:
             self._queue.append(told)
+        elif isinstance(last := self._queue[-1], Lagged) and last.missed is not None:
+            self._queue[-1] = Lagged(last.missed + 1, "")
+        else:
+            self._queue.append(Lagged(1, ""))
         self._has_news.set()
 
     def __aiter__(self) -> Watch:
@@ -147,9 +148,6 @@ class Watch:
 
     async def __anext__(self) -> FileChange | Lagged:
         while not self._queue and not self._is_closed:
-            if self._missed:
-                missed, self._missed = self._missed, 0
-                return Lagged(missed, "")
             self._has_news.clear()
             await self._has_news.wait()
         if self._is_closed:

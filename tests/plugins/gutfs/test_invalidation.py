@@ -47,6 +47,29 @@ async def test_what_is_kept_is_not_asked_for_again_until_it_changes(world: World
     assert asked[1:] == [["stat", "/p/a"]]
 
 
+@pytest.mark.guthi_seeds(5)
+@simulated
+async def test_what_a_node_has_changed_itself_it_sees_at_once(world: World, tmp_path: Path) -> None:
+    """Also where the notice of its own change is lost, or comes later than the answer."""
+    world.network.set_link(Link(latency_s=0.001, jitter_s=0.02, loss=0.1, reorder=0.3))
+    _, bob = await a_network(world, tmp_path, ONE)
+    for number in range(10):
+        folder = f"/p/{number}"
+        assert folder not in [each.path for each in await bob.list("/p")]
+        await bob.mkdir(f"{folder}/in/it", parents=True)
+        assert folder in [each.path for each in await bob.list("/p")]
+        await bob.write(f"{folder}/in/a", b"a")
+        assert [each.name for each in await bob.list(f"{folder}/in")] == ["a", "it"]
+        await bob.rename(f"{folder}/in", f"{folder}/on")
+        assert [each.name for each in await bob.list(folder)] == ["on"]
+        with pytest.raises(NotFound):
+            await bob.stat(f"{folder}/in/a")
+        await bob.delete(folder, recursive=True)
+        assert folder not in [each.path for each in await bob.list("/p")]
+        with pytest.raises(NotFound):
+            await bob.read(f"{folder}/on/a")
+
+
 async def sees(fs: Gutfs, path: str) -> bytes | None:
     try:
         return await fs.read(path)

@@ -105,6 +105,10 @@ def test_the_blocking_face(server: guthi.BlockingNode) -> None:
         assert [each.path for each in theirs.walk("/p")] == ["/p/a"]
         file = theirs.open("/p/a")
         assert file.read(5, 3) == b"the" and file.size() == 15
+        with theirs.open("/p/a") as opened:
+            assert opened.read(9) == b"server"
+        with pytest.raises(NotFound), theirs.open("/p/none"):
+            pass
         with theirs.batch() as batch:
             batch.write("/p/b", b"in a batch")
             listed = batch.list("/p")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,14 @@ import guthi
 from guthi_gutfs import GUTFS, Version
 
 AT = "/shared"
+PATIENCE_S = 90.0
 
 
 def settings(folder: Path, name: str, *join: str) -> guthi.Config:
     """A node with a replica, and what it needs to be the same node after a restart."""
     (folder / name).mkdir(exist_ok=True)
     node = {"name": name, "plugins": ["gutfs"], "join": list(join), "data_dir": str(folder / f"{name} data")}
-    gutfs = {"exports": [f"{folder / name}:{AT}:sync"], "sync_interval": "30s"}
+    gutfs = {"exports": [f"{folder / name}:{AT}:sync"], "sync_interval": "1h"}  # nothing comes but what is told
     return guthi.Config.from_mapping({"node": node, "plugins": {"gutfs": gutfs}}, environment={})
 
 
@@ -36,28 +36,23 @@ def there(folder: Path) -> dict[str, bytes]:
     return found
 
 
-async def both_have(folder: Path, expected: dict[str, bytes], within_s: float = 90.0) -> float:
-    """Wait until both have it; returns how long that took."""
-    began = time.perf_counter()
-    while not there(folder / "alice") == there(folder / "bob") == expected:
-        assert time.perf_counter() - began < within_s, [there(folder / name).keys() for name in ("alice", "bob")]
-        await asyncio.sleep(0.01)
-    return time.perf_counter() - began
+async def both_have(folder: Path, expected: dict[str, bytes]) -> None:
+    """Wait until both have it, with patience for a machine that is busy with other things."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not there(folder / "alice") == there(folder / "bob") == expected:
+            await asyncio.sleep(0.01)
 
 
 async def version(node: guthi.Node, path: str) -> Version:
     return (await node.require(GUTFS).stat(path)).version
 
 
-async def test_what_a_program_writes_is_on_the_other_node_soon(tmp_path: Path) -> None:
+async def test_what_a_program_writes_is_told_to_the_other_node(tmp_path: Path) -> None:
     async with guthi.Node(settings(tmp_path, "alice")) as a, guthi.Node(settings(tmp_path, "bob", str(a.address))) as b:
         await b.require(GUTFS).synced()
-        await asyncio.sleep(1.0)  # until both are told by the system
-        took_s = []
         for number in range(5):
             (tmp_path / "alice" / "count").write_text(str(number))
-            took_s.append(await both_have(tmp_path, {"count": str(number).encode()}))
-        assert min(took_s) < 15.0  # it is told: what is not would be asked for after 30 s
+            await both_have(tmp_path, {"count": str(number).encode()})
         path = f"{AT}/count"
         while await version(b, f"/node/bob{path}") != await version(a, f"/node/alice{path}"):
             await asyncio.sleep(0.01)  # it is on bob's disk, and has to be noted yet
@@ -100,7 +95,7 @@ async def test_a_replica_that_is_killed_again_and_again_has_all_in_the_end(tmp_p
             assert bob.stdout is not None and await bob.stdout.readline() == b"runs\n"
             try:
                 if turn == 2:
-                    await both_have(tmp_path, expected, within_s=60.0)
+                    await both_have(tmp_path, expected)
                 else:
                     await asyncio.sleep(rng.uniform(0.0, 0.3))
             finally:

@@ -103,6 +103,7 @@ async def test_who_was_interrupted_goes_on_where_it_was(world: World, tmp_path: 
     for _ in range(6):
         await anext(pieces)
     await pieces.aclose()  # type: ignore[attr-defined]
+    await world.sleep(1.0)  # what was asked for before has been answered by now
     had = bob.cache().chunks
     count = served(world)
     assert await bob.read("/p/large") == data

@@ -90,10 +90,38 @@ async def test_a_full_queue_is_told(world: World, tmp_path: Path) -> None:
     for number in range(5):
         await alice.write(f"/node/alice/p/{number}", b"1")
     await world.sleep(1.0)
-    told = [await anext(watch) for _ in range(3)]
-    assert told[-1] == Lagged(3, "")
+    told = [await anext(watch)]
+    await alice.write("/node/alice/p/last", b"1")
+    await world.sleep(1.0)
+    told += [await anext(watch) for _ in range(2)]
+    assert told[-1] == Lagged(4, "")  # what is told next has happened after those that were missed
+    await alice.write("/node/alice/p/next", b"1")
+    change = await anext(watch)
+    assert isinstance(change, FileChange) and change.path == "/p/next"
     with pytest.raises(UsageError):
         bob.watch("/p", queue=0)
+
+
+@simulated
+async def test_what_happened_on_a_node_that_was_thought_failed_is_told_as_missed(world: World, tmp_path: Path) -> None:
+    alice, bob = await a_network(world, tmp_path, TWO)
+    watch = await started(bob.watch("/p"))
+    await alice.write("/node/alice/p/before", b"1")
+    assert isinstance(await anext(watch), FileChange)
+    node = world.nodes["bob"].node
+    member = node.member("alice")
+    world.network.cut(["alice"], ["bob"])
+    node.hooks.notify("member_failed", member=member)
+    await alice.write("/node/alice/p/meanwhile", b"2")
+    world.network.heal()
+    node.hooks.notify("member_recovered", member=member)
+    async with asyncio.timeout(60):
+        told = await anext(watch)
+    assert told == Lagged(None, "alice")
+    await alice.write("/node/alice/p/after", b"3")
+    async with asyncio.timeout(60):
+        while not (isinstance(change := await anext(watch), FileChange) and change.path == "/p/after"):
+            pass  # the notice of what was missed may come at last
 
 
 @pytest.mark.guthi_seeds(8)

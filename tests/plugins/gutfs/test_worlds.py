@@ -17,6 +17,7 @@ import guthi
 from guthi.testing import Link, PowerLost, World, simulated
 from guthi_gutfs import GUTFS, FileChanged, Gutfs, NotFound, SourceGone
 from guthi_gutfs.errors import AmbiguousName, PermissionDenied
+from guthi_gutfs.tree.remote import TIMEOUT_S
 
 ROUGH = Link(latency_s=0.001, jitter_s=0.004, loss=0.05, duplicate=0.05, reorder=0.1)
 PASSING = (guthi.PeerLost, guthi.DeadlineExceeded, SourceGone, FileChanged, PowerLost, guthi.NodeClosed, TimeoutError)
@@ -87,7 +88,7 @@ async def one_deed(world: World, ledger: Ledger, busy: set[str]) -> None:
     except (NotFound, PermissionDenied):  # gone already; or nobody knows the owner yet
         busy.discard(path)
     except PASSING:
-        await world.sleep(60.0)  # what was not answered may still be done, as long as the request lives
+        await world.sleep(TIMEOUT_S + 5)  # what was not answered may still be done, as long as the request lives
         busy.discard(path)
 
 

@@ -118,6 +118,7 @@ class ChunkCache:
         except OSError as error:
             log.warning("the cache cannot keep a chunk on disk: %s", error)
             self._tiers.gone(digest)
+            self._memory.pop(digest, None)
         finally:
             self._writing.pop(digest, None)
 

@@ -12,7 +12,8 @@ from guthi_gutfs.conflicts.naming import conflict_path
 from guthi_gutfs.conflicts.reconciling import Action, decide
 from guthi_gutfs.entries import Entry, Kind, Version
 from guthi_gutfs.errors import FileChanged, FolderNotEmpty
-from guthi_gutfs.exports.files import Draft, LocalFiles
+from guthi_gutfs.exports.draft import Draft
+from guthi_gutfs.exports.files import LocalFiles
 from guthi_gutfs.transfer.fetching import Fetcher, Source
 
 __all__ = ["Conforming"]

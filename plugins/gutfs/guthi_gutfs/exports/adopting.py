@@ -15,7 +15,7 @@ from guthi_gutfs.exports.folders import entered
 from guthi_gutfs.exports.refusals import refusals_of
 from guthi_gutfs.exports.rows import Row, Seen, seen_of
 from guthi_gutfs.exports.rules import Export
-from guthi_gutfs.exports.writing import Writer
+from guthi_gutfs.exports.writing import Writer, replaceable
 from guthi_gutfs.paths import is_within, name_of, parents_of
 from guthi_gutfs.vectors import VersionVector
 
@@ -40,6 +40,7 @@ class Adopter:
         row, noted = self._writer.current(path), self._catalogue.index.row(path)
         if (noted.entry.version if noted is not None else None) != expected:
             raise FileChanged(f"{path} is another version here by now")
+        self._catalogue.require_room(export, path, 0)
         if entry.kind is Kind.GONE:
             return self._gone(entry, export, names, row)
         self._require_fit(entry, draft, export, None if keep else row)
@@ -133,6 +134,7 @@ class Adopter:
             number += 1
             copy = conflict_path(path, version, number)
         with refusals_of(path), entered(export.folder, names[:-1]) as folder:
+            replaceable(folder, name_of(copy), copy)
             folder.move(names[-1], folder, name_of(copy))
             folder.sync()
             seen = seen_of(folder.look(name_of(copy)))

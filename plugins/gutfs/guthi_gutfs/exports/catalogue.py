@@ -7,6 +7,7 @@ future counts as now, and what is older than the version before it as a moment a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,6 +22,10 @@ from guthi_gutfs.timestamps import ntp_from_unix, unix_from_ntp
 from guthi_gutfs.vectors import VersionVector
 
 __all__ = ["Catalogue"]
+
+BURIED_AT_ONCE = 16  # one in so many of the entries there may be
+
+log = logging.getLogger("guthi_gutfs")
 
 
 class Catalogue:
@@ -67,7 +72,7 @@ class Catalogue:
         taken_bytes = self._sizes[export.at] + more_bytes
         if more_bytes > 0:
             self._require_quota(export, path, taken_bytes)
-        if self.is_full and self.index.row(path) is None:
+        if not self.has_room_for(path):
             raise QuotaExceeded(f"{path} does not fit: its node knows as many entries as it may")
 
     def require_space(self, path: str, size_bytes: int) -> None:
@@ -79,10 +84,18 @@ class Catalogue:
             room = f"{export.at} would have {taken_bytes:,} bytes, and its quota is {export.quota_bytes:,}"
             raise QuotaExceeded(f"{path} does not fit: {room}")
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no further path may be noted."""
-        return self.index.count >= self._most_entries
+    def has_room_for(self, path: str) -> bool:
+        """Whether the index may have an entry for a path; what was deleted first is forgotten early, if need be."""
+        if self.index.count < self._most_entries or self.index.row(path) is not None:
+            return True
+        buried = self.index.bury_oldest(max(self._most_entries // BURIED_AT_ONCE, 1))
+        if buried and any(each.is_sync for each in self.exports.all):
+            log.warning(
+                "the node knows as many entries as it may (most_entries), and forgets early that %d were deleted: a "
+                "replica that is away may bring them back",
+                buried,
+            )
+        return buried > 0
 
     # ---- versions
 

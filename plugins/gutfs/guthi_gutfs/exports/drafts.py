@@ -7,8 +7,10 @@ the old file or the new one, and perhaps a draft, which is removed when the node
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import threading
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -28,10 +30,15 @@ def draft_prefix(node: str) -> str:
 
 
 class DraftFile:
-    """A file that has no name yet. It closes the folder that it is given. All methods raise OSError."""
+    """A file that has no name yet. It closes the folder that it is given. All methods raise OSError.
+
+    They may be called in any thread, also by somebody who gives up while another still writes: one at a time does its
+    work, so that nobody writes to a descriptor that is closed, and may be another file's by then.
+    """
 
     def __init__(self, folder: Folder, name: str) -> None:
         self._folder, self._name = folder, name
+        self._lock = threading.Lock()
         self._descriptor: int | None = folder.open(name, CREATE)
         self.size_bytes = 0
         self._digests: list[bytes] = []
@@ -39,13 +46,15 @@ class DraftFile:
         self._room_bytes = CHUNK_BYTES
 
     def write(self, data: Buffer) -> None:
-        """Write what comes next."""
-        assert self._descriptor is not None
+        """Write what comes next; nothing after `discard`."""
         view = memoryview(data).cast("B")
-        self._digest(view)
-        self.size_bytes += len(view)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        with self._lock:
+            if self._descriptor is None:
+                return
+            self._digest(view)
+            self.size_bytes += len(view)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
 
     def _digest(self, view: memoryview) -> None:
         while view:
@@ -72,27 +81,30 @@ class DraftFile:
 
         `folder` is where its path leads now; the folder in which the draft was begun may have been moved.
         """
-        assert self._descriptor is not None
-        if replaced is not None and hasattr(os, "fchmod"):
-            os.fchmod(self._descriptor, stat.S_IMODE(replaced.st_mode) & 0o777)
-        os.fsync(self._descriptor)
-        self._close()
-        if modified_s is not None:
-            self._folder.set_time(self._name, modified_s)
-        self._folder.move(self._name, folder, name)
-        folder.sync()
-        return folder.look(name)
+        with self._lock:
+            if self._descriptor is None:
+                raise FileNotFoundError(errno.ENOENT, "it was given up", name)
+            if replaced is not None and hasattr(os, "fchmod"):
+                os.fchmod(self._descriptor, stat.S_IMODE(replaced.st_mode) & 0o777)
+            os.fsync(self._descriptor)
+            self._close()
+            if modified_s is not None:
+                self._folder.set_time(self._name, modified_s)
+            self._folder.move(self._name, folder, name)
+            folder.sync()
+            return folder.look(name)
 
     def discard(self) -> None:
         """Leave nothing of it; after `name_it`, nothing but the file."""
-        if self._descriptor is not None:
-            self._close()
-        try:
-            self._folder.remove(self._name)
-        except FileNotFoundError:
-            pass
-        finally:
-            self._folder.close()
+        with self._lock:
+            if self._descriptor is not None:
+                self._close()
+            try:
+                self._folder.remove(self._name)
+            except FileNotFoundError:
+                pass
+            finally:
+                self._folder.close()
 
     def _close(self) -> None:
         assert self._descriptor is not None
@@ -102,7 +114,11 @@ class DraftFile:
 
 def remove_drafts(folder: Folder, prefix: str, now_s: float) -> None:
     """Remove what earlier lives of this node have left in a folder and below, and what is a day old, of any node."""
-    for name, looked_at in folder.look_at_all():
+    try:
+        listed = folder.look_at_all()
+    except PermissionError:
+        return  # where the node may not look, it has written nothing
+    for name, looked_at in listed:
         is_folder = stat.S_ISDIR(looked_at.st_mode)
         is_left = name.startswith(RESERVED) and now_s - looked_at.st_mtime > MOST_AGE_S
         if name.startswith(prefix) or is_left:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
+from guthi import GuthiError
 from guthi.api import Buffer, Host
 from guthi_gutfs.disk import Disk
 from guthi_gutfs.entries import Change, Entry, Kind, Version, Written
 from guthi_gutfs.errors import FileChanged, NotFound, WrongKind
 from guthi_gutfs.exports.adopting import Adopter
 from guthi_gutfs.exports.catalogue import Catalogue
+from guthi_gutfs.exports.draft import Draft
 from guthi_gutfs.exports.drafts import DraftFile
+from guthi_gutfs.exports.fencing import Fencing
 from guthi_gutfs.exports.reading import Reader
 from guthi_gutfs.exports.refusals import refusals_of
 from guthi_gutfs.exports.rows import Row
@@ -29,8 +32,9 @@ from guthi_gutfs.exports.writing import Writer
 from guthi_gutfs.paths import tree_path
 from guthi_gutfs.timestamps import ntp_from_unix
 from guthi_gutfs.vectors import VersionVector
+from guthi_mutex import Fence
 
-__all__ = ["Draft", "LocalFiles"]
+__all__ = ["LocalFiles"]
 
 T = TypeVar("T")
 Entries: TypeAlias = list[Entry]
@@ -50,6 +54,7 @@ class LocalFiles:
         self._reader = Reader(catalogue)
         self._writer = Writer(catalogue, lambda: host.entropy(TOKEN_BYTES).hex())
         self._adopter = Adopter(self._writer)
+        self._fencing = Fencing(catalogue.exports, catalogue.index)
         self._told: list[Told] = []
         self._under_way: set[asyncio.Task[Any]] = set()
 
@@ -59,7 +64,7 @@ class LocalFiles:
 
     async def close(self) -> None:
         """Wait for what has begun."""
-        if self._under_way:
+        while self._under_way:
             await asyncio.wait(self._under_way)
         await self._disk.write(self._catalogue.index.close)
 
@@ -185,23 +190,43 @@ class LocalFiles:
             await self._change(self._writer.refresh, [tree_path(path)])
             raise
 
-    # ---- writing
+    # ---- writing; under a `fence` that is older than one its export has seen, StaleFence
 
-    async def write(self, path: str, data: Buffer, *, writer: str, base: Version | None = None) -> Written:
+    async def write(
+        self, path: str, data: Buffer, *, writer: str, base: Version | None = None, fence: Fence | None = None
+    ) -> Written:
         """Write a whole file. If it is a version beyond `base`, what comes is kept beside it, as `conflict`."""
-        return await self._change(self._writer.write, path, data, writer, base)
+        return await self._fenced(fence, (path,), self._writer.write, path, data, writer, base)
 
-    async def append(self, path: str, data: Buffer, *, writer: str) -> Written:
+    async def append(self, path: str, data: Buffer, *, writer: str, fence: Fence | None = None) -> Written:
         """Write at the end of a file."""
-        return await self._change(self._writer.append, path, data, writer)
+        return await self._fenced(fence, (path,), self._writer.append, path, data, writer)
 
-    async def draft(self, path: str) -> Draft:
+    async def draft(self, path: str, *, fence: Fence | None = None) -> Draft:
         """A file that is written part by part, and takes its place when all of it is there."""
-        return Draft(self, path, await self._change(self._writer.begin, path))
+        begun = self._to_its_end(self._fenced(fence, (path,), self._writer.begin, path))
+        try:
+            return Draft(self, path, await asyncio.shield(begun))
+        except asyncio.CancelledError:  # it is begun nevertheless, and nobody has it
+            self._to_its_end(self._abandoned(begun))
+            raise
 
-    async def commit(self, draft: DraftFile, path: str, writer: str, base: Version | None) -> Written:
+    async def _abandoned(self, begun: asyncio.Task[DraftFile]) -> None:
+        try:
+            draft = await begun
+        except GuthiError:
+            return
+        await self._disk.read(draft.discard)
+
+    async def discard(self, draft: DraftFile, path: str) -> None:
+        """For drafts: leave nothing of it, also if the caller is cancelled again."""
+        await asyncio.shield(self._to_its_end(self.to_draft(path, draft.discard)))
+
+    async def commit(
+        self, draft: DraftFile, path: str, writer: str, base: Version | None, fence: Fence | None
+    ) -> Written:
         """For drafts."""
-        return await self._change(self._writer.commit, draft, path, writer, base)
+        return await self._fenced(fence, (path,), self._writer.commit, draft, path, writer, base)
 
     def write_draft(self, draft: DraftFile, path: str, data: Buffer) -> None:
         """For drafts, in a thread: nobody fills the disk with what does not fit in the end."""
@@ -217,17 +242,29 @@ class LocalFiles:
 
         return await self._disk.read(guarded)
 
-    async def rename(self, path: str, to: str, *, writer: str, replace: bool = False) -> Entry:
+    async def rename(
+        self, path: str, to: str, *, writer: str, replace: bool = False, fence: Fence | None = None
+    ) -> Entry:
         """Move a file, or a folder with all that is in it, within an export."""
-        return await self._change(self._writer.rename, path, to, writer, replace)
+        return await self._fenced(fence, (path, to), self._writer.rename, path, to, writer, replace)
 
-    async def delete(self, path: str, *, writer: str, recursive: bool = False) -> None:
+    async def delete(self, path: str, *, writer: str, recursive: bool = False, fence: Fence | None = None) -> None:
         """Delete a file, an empty folder, or where `recursive` a folder with all that is in it."""
-        await self._change(self._writer.delete, path, writer, recursive)
+        await self._fenced(fence, (path,), self._writer.delete, path, writer, recursive)
 
-    async def make_folder(self, path: str, *, writer: str, parents: bool = False) -> Entry:
+    async def make_folder(self, path: str, *, writer: str, parents: bool = False, fence: Fence | None = None) -> Entry:
         """Make a folder."""
-        return await self._change(self._writer.make_folder, path, writer, parents)
+        return await self._fenced(fence, (path,), self._writer.make_folder, path, writer, parents)
+
+    async def _fenced(self, fence: Fence | None, paths: Sequence[str], call: Callable[..., T], *arguments: object) -> T:
+        if fence is None:
+            return await self._change(call, *arguments)
+
+        def admitted() -> T:
+            self._fencing.admit(fence, *paths)
+            return call(*arguments)
+
+        return await self._change(admitted)
 
     async def adopt(
         self, entry: Entry, draft: Draft | None = None, *, expected: Version | None, keep: bool = False
@@ -267,10 +304,14 @@ class LocalFiles:
     async def _change(self, call: Callable[..., T], *arguments: object) -> T:
         """Run in the writing thread, to its end also if the caller is cancelled, and tell what has changed."""
         self._catalogue.correction_s = self._time_s() - self._host.wall_time_s()
-        task = asyncio.ensure_future(self._run(call, arguments))
+        return await asyncio.shield(self._to_its_end(self._run(call, arguments)))
+
+    def _to_its_end(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Work that goes on whoever goes away, and that `close` waits for."""
+        task = asyncio.ensure_future(work)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)
+        return task
 
     async def _run(self, call: Callable[..., T], arguments: tuple[object, ...]) -> T:
         outcome: Future[T]
@@ -293,30 +334,3 @@ class LocalFiles:
 
     def _above(self, path: str) -> Entry:
         return Entry(path, Kind.FOLDER, 0, 0.0, Version(VersionVector(), 0, self._catalogue.name), 0)
-
-
-class Draft:
-    """A file that is being written, to be seen nowhere before `commit`. Leave none without `commit` or `abort`."""
-
-    def __init__(self, files: LocalFiles, path: str, file: DraftFile) -> None:
-        self._files, self._path, self.file = files, path, file
-
-    @property
-    def size_bytes(self) -> int:
-        """What has been written."""
-        return self.file.size_bytes
-
-    async def write(self, data: Buffer) -> None:
-        """Write what comes next."""
-        await self._files.to_draft(self._path, self._files.write_draft, self.file, self._path, data)
-
-    async def commit(self, *, writer: str, base: Version | None = None) -> Written:
-        """Let it be the file, as of `LocalFiles.write`; whatever comes of it, the draft is gone afterwards."""
-        try:
-            return await self._files.commit(self.file, self._path, writer, base)
-        finally:
-            await self.abort()
-
-    async def abort(self) -> None:
-        """Leave nothing of it."""
-        await self._files.to_draft(self._path, self.file.discard)

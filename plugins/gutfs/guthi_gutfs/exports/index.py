@@ -4,8 +4,9 @@ It is a SQLite database. What it says of a file holds as long as the file has th
 of it but the versions could be found out again by reading the files. Each change gets the next `sequence`; `life` is
 drawn anew when the index begins empty, so that nobody takes its numbers for those of an index that was lost.
 
-All methods may be called in any thread. What is put in one `transaction` is on disk as a whole, or not at all. Others
-read meanwhile what was there before it, by a connection of their own, so a long transaction holds up nobody who reads.
+All methods may be called in any thread, and raise StorageFailed. What is put in one `transaction` is on disk as a
+whole, or not at all. Others read meanwhile what was there before it, by a connection of their own, so a long
+transaction holds up nobody who reads.
 """
 
 from __future__ import annotations
@@ -16,18 +17,14 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from guthi import NodeId
-from guthi_gutfs.entries import Entry, Kind, Version
+from guthi_gutfs.entries import Entry
 from guthi_gutfs.errors import StorageFailed
+from guthi_gutfs.exports.records import COLUMNS, columns_of, row_of, signed, unsigned
 from guthi_gutfs.exports.rows import Row, Signature
-from guthi_gutfs.paths import ROOT, parent_of
 from guthi_gutfs.timestamps import packed, unpacked
-from guthi_gutfs.vectors import VersionVector
 
 __all__ = ["Index"]
 
@@ -48,10 +45,11 @@ CREATE INDEX by_digest ON chunks (digest);
 CREATE TABLE appends (path TEXT PRIMARY KEY, inode INTEGER NOT NULL, size INTEGER NOT NULL, until INTEGER NOT NULL)
     WITHOUT ROWID;
 """
-COLUMNS = "path, kind, size, modified, vector, timestamp, writer, sequence, root, inode, modified_ns, changed_ns"
-SIGN = 1 << 63
-LAST = SIGN - 1
-_KINDS = MappingProxyType({each.value: each for each in Kind})
+FENCES = """
+CREATE TABLE IF NOT EXISTS fences (place INTEGER PRIMARY KEY, export TEXT NOT NULL, lock TEXT NOT NULL,
+    number INTEGER NOT NULL, UNIQUE (export, lock));
+"""  # it came after the first format, in which it does not matter
+LAST = (1 << 63) - 1
 
 
 class Index:
@@ -74,18 +72,19 @@ class Index:
         self._reading = self._database if path is None else _opened(path)
         if path is None:
             self._reading_lock = self._lock  # type: ignore[assignment]  # one connection, one lock
-        self.sequence = self._last = self.count = 0
+        self.sequence = self._last = self.count = self.gone = 0
         with self.transaction():
             self._database.execute("INSERT OR IGNORE INTO facts VALUES ('life', ?)", (life,))
         self.life: bytes = self._fact("life", b"")
         self._last = max(self._value("SELECT max(sequence) FROM entries") or 0, self._fact("sequence", 0))
         self.sequence = self._last  # of what others can read: the transaction under way may have put more
         self.count = self._value("SELECT count(*) FROM entries")
+        self.gone = self._value("SELECT count(*) FROM entries WHERE kind = 'gone'")
         self.floor: int = unpacked(self._fact("floor", packed(0)))
 
     def close(self) -> None:
-        """Close the database."""
-        with self._lock:
+        """Close the database, when nobody reads it any more: SQLite does not survive it under a reader."""
+        with self._lock, self._reading_lock:
             self._reading.close()
             self._database.close()
 
@@ -96,19 +95,23 @@ class Index:
             if self._owner is not None:
                 yield
                 return
-            self._database.execute("BEGIN IMMEDIATE")
-            self._owner, before = threading.get_ident(), (self._last, self.count)
-            try:
-                yield
-            except BaseException:
+            with _told():
+                yield from self._whole()
+
+    def _whole(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        self._owner, before = threading.get_ident(), (self._last, self.count, self.gone)
+        try:
+            yield
+            self._database.commit()
+            self.sequence = self._last
+        except BaseException:
+            if self._database.in_transaction:  # else the system has failed such that SQLite has done it
                 self._database.rollback()
-                self._last, self.count = before
-                raise
-            else:
-                self._database.commit()
-                self.sequence = self._last
-            finally:
-                self._owner = None
+            self._last, self.count, self.gone = before
+            raise
+        finally:
+            self._owner = None
 
     # ---- entries
 
@@ -129,7 +132,7 @@ class Index:
             "WHERE parent = ? AND kind != 'gone' AND path != '/' AND inode IS NOT NULL"
         )
         found = self._found(query, (folder,))
-        return {path: Signature(inode % (1 << 64), *rest) for path, inode, *rest in found}
+        return {path: Signature(unsigned(inode), *rest) for path, inode, *rest in found}
 
     def below(self, folder: str, after: str = "", limit: int = -1) -> list[Row]:
         """The folder itself and all below it, sorted by path, from the one after `after` on; nothing that is gone."""
@@ -150,9 +153,11 @@ class Index:
         with self.transaction():
             self._last += 1
             entry = replace(entry, sequence=self._last)
-            self.count += self.row(entry.path) is None
+            before = self.row(entry.path)
+            self.count += before is None
+            self.gone += entry.is_gone - (before is not None and before.entry.is_gone)
             marks = ", ".join("?" * 13)
-            self._database.execute(f"INSERT OR REPLACE INTO entries VALUES ({marks})", _columns(entry, signature))
+            self._database.execute(f"INSERT OR REPLACE INTO entries VALUES ({marks})", columns_of(entry, signature))
             self._database.execute("DELETE FROM chunks WHERE path = ?", (entry.path,))
         return entry
 
@@ -175,9 +180,16 @@ class Index:
                 self._database.execute(f"DELETE {where}", (packed(before),))
                 self.floor = max(self.floor, unpacked(newest))
                 self.count -= count
+                self.gone -= count
                 facts = {"floor": packed(self.floor), "sequence": self._last}
                 self._database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
         return int(count)
+
+    def bury_oldest(self, count: int) -> int:
+        """The same for about so many entries, those that were deleted first."""
+        query = "SELECT timestamp FROM entries WHERE kind = 'gone' ORDER BY timestamp LIMIT ?"
+        oldest = self._found(query, (count,)) if self.gone else []
+        return self.bury(unpacked(oldest[-1][0]) + 1) if oldest else 0
 
     def size_bytes(self, folder: str) -> int:
         """How many bytes the files below a folder have."""
@@ -216,7 +228,7 @@ class Index:
     def append_begins(self, path: str, inode: int, size_bytes: int, until_bytes: int) -> None:
         """Note how long a file is, and how long it will be: `writing.Writer.append` says what for."""
         with self.transaction():
-            marks = (path, _signed(inode), size_bytes, until_bytes)
+            marks = (path, signed(inode), size_bytes, until_bytes)
             self._database.execute("INSERT OR REPLACE INTO appends VALUES (?, ?, ?, ?)", marks)
 
     def append_ends(self, path: str) -> None:
@@ -227,7 +239,26 @@ class Index:
     def appends(self) -> list[tuple[str, int, int, int]]:
         """Path, inode, size before and size after, of appends that did not come to their end."""
         found = self._found("SELECT path, inode, size, until FROM appends ORDER BY path")
-        return [(path, inode % (1 << 64), size_bytes, until_bytes) for path, inode, size_bytes, until_bytes in found]
+        return [(path, unsigned(inode), size_bytes, until_bytes) for path, inode, size_bytes, until_bytes in found]
+
+    # ---- fences
+
+    def fences(self, export: str, most: int) -> list[tuple[str, int]]:
+        """Lock and number of the fences that were kept of an export, the latest last."""
+        query = "SELECT lock, number FROM fences WHERE export = ? ORDER BY place DESC LIMIT ?"
+        return self._found(query, (export, most))[::-1]
+
+    def keep_fence(self, export: str, lock: str, number: int, most: int) -> None:
+        """Note that this is the newest fence of a lock; of an export so many are kept, the latest."""
+        with self.transaction():
+            self._database.execute(
+                "INSERT OR REPLACE INTO fences (export, lock, number) VALUES (?, ?, ?)", (export, lock, number)
+            )
+            self._database.execute(
+                "DELETE FROM fences WHERE export = ?1 AND place <= "
+                "(SELECT place FROM fences WHERE export = ?1 ORDER BY place DESC LIMIT 1 OFFSET ?2)",
+                (export, most),
+            )
 
     # ---- SQLite
 
@@ -235,11 +266,11 @@ class Index:
         """What a query finds: who is in a transaction sees what it has put, others what was there before."""
         if self._owner == threading.get_ident():
             return self._database.execute(query, arguments).fetchall()
-        with self._reading_lock:
+        with _told(), self._reading_lock:
             return self._reading.execute(query, arguments).fetchall()
 
     def _all(self, query: str, arguments: tuple[Any, ...]) -> list[Row]:
-        return [_row(each) for each in self._found(query, arguments)]
+        return [row_of(each) for each in self._found(query, arguments)]
 
     def _value(self, query: str, arguments: tuple[Any, ...] = ()) -> Any:
         return self._found(query, arguments)[0][0]
@@ -247,6 +278,14 @@ class Index:
     def _fact(self, name: str, default: Any) -> Any:
         found = self._found("SELECT value FROM facts WHERE name = ?", (name,))
         return found[0][0] if found else default
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StorageFailed(f"the index cannot be read or written: {error}") from error
 
 
 def _opened(path: Path | None) -> sqlite3.Connection:
@@ -259,50 +298,8 @@ def _opened(path: Path | None) -> sqlite3.Connection:
             database.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise sqlite3.DatabaseError(f"it has format {version}, and this version of Guthi reads {SCHEMA_VERSION}")
+        database.executescript(FENCES)
     except BaseException:
         database.close()
         raise
     return database
-
-
-def _columns(entry: Entry, signature: Signature | None) -> tuple[Any, ...]:
-    version = entry.version
-    vector = b"".join(bytes(node) + count.to_bytes(8, "big") for node, count in version.vector.counts)
-    parts = (signature.inode, signature.modified_ns, signature.changed_ns) if signature else (None, None, None)
-    inode = _signed(parts[0]) if parts[0] is not None else None
-    return (
-        entry.path,
-        parent_of(entry.path) if entry.path != ROOT else "",
-        entry.kind.value,
-        entry.size_bytes,
-        entry.modified_s,
-        vector,
-        packed(version.timestamp),
-        version.writer,
-        entry.sequence,
-        entry.root,
-        inode,
-        *parts[1:],
-    )
-
-
-def _row(columns: tuple[Any, ...]) -> Row:
-    path, kind, size, modified, packed, timestamp, writer, sequence, root, inode, modified_ns, changed_ns = columns
-    version = Version(_vector(packed), unpacked(timestamp), writer)
-    entry = Entry(path, _KINDS[kind], size, modified, version, sequence, root)
-    return Row(entry, None if inode is None else Signature(inode % (1 << 64), size, modified_ns, changed_ns))
-
-
-@lru_cache(maxsize=4096)  # most files of a folder were noted together, and have the same
-def _vector(packed: bytes) -> VersionVector:
-    step = NodeId.SIZE + 8
-    counts = (
-        (NodeId(packed[at : at + NodeId.SIZE]), int.from_bytes(packed[at + NodeId.SIZE : at + step], "big"))
-        for at in range(0, len(packed), step)
-    )
-    return VersionVector(tuple(counts))
-
-
-def _signed(number: int) -> int:
-    """A number of 64 bits as one with a sign; some systems have such inodes."""
-    return number - (1 << 64) if number >= SIGN else number

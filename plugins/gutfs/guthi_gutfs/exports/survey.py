@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 from guthi import GuthiError
 from guthi_gutfs.chunks import chunk_count, chunk_span, digest_of, root_of
@@ -29,6 +30,8 @@ from guthi_gutfs.paths import child_of, is_within
 __all__ = ["look", "stale_in", "survey"]
 
 log = logging.getLogger("guthi_gutfs")
+
+Listed: TypeAlias = list[tuple[str, os.stat_result]]
 
 
 def look(export: Export, names: tuple[str, ...], path: str) -> Seen | None:
@@ -99,28 +102,41 @@ class _Survey:
         self._known |= {each.entry.path: each for each in self._catalogue.index.below(path)}
         if seen is not None and seen.kind is Kind.FOLDER:
             with refusals_of(path), entered(export.folder, names) as folder:
-                for below, found in self._all_in(folder, export, names, path):
+                for below, found in self._all_in(folder, folder.look_at_all(), export, names, path):
                     self._there[below] = found
 
-    def _all_in(self, folder: Folder, export: Export, names: tuple[str, ...], path: str) -> Iterator[tuple[str, Seen]]:
-        for name, looked_at in folder.look_at_all():
+    def _all_in(
+        self, folder: Folder, listed: Listed, export: Export, names: tuple[str, ...], path: str
+    ) -> Iterator[tuple[str, Seen]]:
+        for name, looked_at in listed:
             seen, inner = seen_of(looked_at), (*names, name)
             if seen is None or not export.admits(inner, is_folder=seen.kind is Kind.FOLDER):
                 continue
             below = child_of(path, name)
             yield below, seen
-            if seen.kind is not Kind.FOLDER:
-                continue
-            try:
-                held = folder.enter(name)
-            except OSError as error:
-                log.warning("%s cannot be looked into (%s): what was in it counts as unchanged", below, error.strerror)
-                self.leave_unchanged(below, besides=below)
-                continue
-            try:
-                yield from self._all_in(held, export, inner, below)
-            finally:
-                held.close()
+            if seen.kind is Kind.FOLDER:
+                yield from self._inside(folder, name, export, inner, below)
+
+    def _inside(
+        self, folder: Folder, name: str, export: Export, names: tuple[str, ...], path: str
+    ) -> Iterator[tuple[str, Seen]]:
+        try:
+            held = folder.enter(name)
+        except OSError as error:
+            self._closed(path, error)
+            return
+        try:
+            listed = held.look_at_all()
+        except OSError as error:  # its names may be shown, and nothing else of them
+            self._closed(path, error)
+        else:
+            yield from self._all_in(held, listed, export, names, path)
+        finally:
+            held.close()
+
+    def _closed(self, folder: str, error: OSError) -> None:
+        log.warning("%s cannot be looked into (%s): what was in it counts as unchanged", folder, error.strerror)
+        self.leave_unchanged(folder, besides=folder)
 
     def leave_unchanged(self, folder: str, besides: str | None = None) -> None:
         """Take nothing that is in a folder for gone, nor for there."""
@@ -151,7 +167,7 @@ class _Survey:
 
     def _appeared(self, path: str, row: Row | None, seen: Seen) -> Iterator[Change]:
         catalogue = self._catalogue
-        if row is None and catalogue.is_full:
+        if row is None and not catalogue.has_room_for(path):
             self._left_out += 1
             return
         _, export, names = catalogue.place(path)

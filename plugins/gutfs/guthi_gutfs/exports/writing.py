@@ -10,8 +10,11 @@ stays, and what comes is put beside it under a name from `conflicts.naming`.
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 
+from guthi import GuthiError
 from guthi_gutfs.chunks import CHUNK_BYTES
 from guthi_gutfs.conflicts.naming import conflict_path
 from guthi_gutfs.entries import Change, Entry, Kind, Version, Written
@@ -34,7 +37,9 @@ from guthi_gutfs.exports.survey import survey
 from guthi_gutfs.paths import is_within, name_of, parent_of
 from guthi_gutfs.vectors import Order, VersionVector
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "replaceable"]
+
+log = logging.getLogger("guthi_gutfs")
 
 MOST_COPIES_A_SECOND = 1000
 
@@ -55,8 +60,11 @@ class Writer:
         """At the start: end what an earlier life has left half done, and look at all there is."""
         self.changes += self.catalogue.forget_former()
         for path, inode, size_bytes, until_bytes in self.catalogue.index.appends():
-            with refusals_of(path):
-                end_append(self.catalogue, path, inode, size_bytes, until_bytes)
+            try:
+                with refusals_of(path):
+                    end_append(self.catalogue, path, inode, size_bytes, until_bytes)
+            except GuthiError as error:  # the note stays, for the next start
+                log.warning("%s may end with what was half appended to it: %s", path, error)
         for export in self.catalogue.exports.all:
             if export.is_writable:
                 with refusals_of(export.at), entered(export.folder, ()) as folder:
@@ -117,7 +125,7 @@ class Writer:
         digests, root = draft.digests()
         with refusals_of(path), entered(export.folder, export.names_below(parent_of(path))) as folder:
             name = name_of(path)
-            replaced = folder.look(name) if self.catalogue.row(path) is not None else None
+            replaced = replaceable(folder, name, path)
             seen = seen_of(draft.name_it(folder, name, replaced=replaced, modified_s=modified_s))
         return self._note(path, seen, version, root, dict(enumerate(digests)))
 
@@ -135,7 +143,7 @@ class Writer:
         version = Version(VersionVector(), self.catalogue.now(), writer)
         for number in range(1, MOST_COPIES_A_SECOND):
             copy = conflict_path(path, version, number)
-            if self.current(copy) is None:
+            if self.catalogue.row(copy) is None and self.current(copy) is None:
                 return copy
         raise QuotaExceeded(f"{writer} has made {MOST_COPIES_A_SECOND} copies of {path} in a second; resolve conflicts")
 
@@ -173,6 +181,7 @@ class Writer:
             entered(export.folder, names[:-1]) as folder,
             entered(export.folder, to_names[:-1]) as to_folder,
         ):
+            replaceable(to_folder, to_names[-1], to)
             folder.move(names[-1], to_folder, to_names[-1])
             to_folder.sync()
             folder.sync()
@@ -244,7 +253,10 @@ class Writer:
             with self.catalogue.index.transaction():
                 self.changes += self.catalogue.note_gone(path, writer=writer)
             if recursive and row.entry.kind is Kind.FOLDER:
-                remove_all(folder, hidden, is_folder=True)
+                try:
+                    remove_all(folder, hidden, is_folder=True)
+                except OSError as error:
+                    log.warning("%s is deleted; what was in it is removed at the next start: %s", path, error)
 
     # ---- what all of them need
 
@@ -272,6 +284,17 @@ class Writer:
 
 def is_beyond(entry: Entry, base: Version) -> bool:
     return entry.version.vector.compared(base.vector) in (Order.NEWER, Order.CONCURRENT)
+
+
+def replaceable(folder: Folder, name: str, path: str) -> os.stat_result | None:
+    """What is to be replaced under a name. Raises PermissionDenied for what is no part of the export: links, pipes."""
+    try:
+        looked_at = folder.look(name)
+    except FileNotFoundError:
+        return None
+    if seen_of(looked_at) is None:
+        raise PermissionDenied(f"at {path} is a link or a device, which no export has; only its node can replace it")
+    return looked_at
 
 
 def _require_exported(folder: Folder, export: Export, names: tuple[str, ...], path: str) -> None:

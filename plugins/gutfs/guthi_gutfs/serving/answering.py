@@ -30,7 +30,7 @@ from guthi_gutfs.errors import BadPath
 from guthi_gutfs.exports.files import LocalFiles
 from guthi_gutfs.paths import tree_path
 from guthi_gutfs.serving.holders import Holders
-from guthi_gutfs.serving.operations import Caller, Operations
+from guthi_gutfs.serving.operations import Caller, Operations, fence_of
 from guthi_gutfs.serving.promises import MOST_WATCHES, Notice, Promises
 
 if TYPE_CHECKING:
@@ -103,20 +103,19 @@ class Answering:
         match incoming.value:
             case [str(path), None | list() as base, None | list() as fence]:
                 path, known = _path(path), Version.from_wire(base) if base is not None else None
+                under = fence_of(fence)
             case _:
                 raise MalformedMessage("an upload is opened with a path, a base and a fence")
-        self.operations.admit(path, fence)
-        draft = await self._files.draft(path)
+        draft = await self._files.draft(path, fence=under)
         try:
             async for data in stream:
                 if type(data) is not bytes:
                     raise MalformedMessage("a file is uploaded as bytes")
                 await draft.write(data)
-            self.operations.admit(path, fence)  # a newer one may have come meanwhile
         except BaseException:
             await draft.abort()
             raise
-        written = await draft.commit(writer=self._caller(incoming.peer).name, base=known)
+        written = await draft.commit(writer=self._caller(incoming.peer).name, base=known, fence=under)
         await stream.send(written.to_wire())
 
     # ---- telling

@@ -17,7 +17,7 @@
 
 Operations of one request are done one after the other. When one fails, the rest are not tried, unless the request says
 so (NFS version 4 calls it COMPOUND). A write with a fence is refused when a newer one has been here (see the plugin
-mutex); each export has its own gate.
+mutex; `exports.fencing`).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from guthi_gutfs.chunks import CHUNK_BYTES
 from guthi_gutfs.entries import Kind, Version
 from guthi_gutfs.errors import BadPath, FileChanged, NotTried
 from guthi_gutfs.exports.files import LocalFiles
-from guthi_gutfs.paths import is_within, tree_path
+from guthi_gutfs.paths import tree_path
 from guthi_gutfs.serving.holders import Holders
 from guthi_gutfs.serving.promises import Promises
 from guthi_gutfs.tree.columns import MOST_ENTRIES, entries_to_wire
-from guthi_mutex import Fence, FenceGate
+from guthi_mutex import Fence
 
 __all__ = ["MOST_INLINE_BYTES", "MOST_OPERATIONS", "Caller", "Operations", "fence_of", "fence_to_wire"]
 
@@ -46,7 +46,6 @@ MOST_INLINE_BYTES = 8 * CHUNK_BYTES
 MOST_ANSWERED_BYTES = 8 * MOST_INLINE_BYTES
 """What one request may have read, all its operations together."""
 ENTRY_BYTES = 128  # about so much memory an entry of a listing takes
-MOST_FENCES = 4096
 MOST_TRIES = 5
 
 
@@ -65,7 +64,6 @@ class Operations:
 
     def __init__(self, own: NodeId, files: LocalFiles, promises: Promises, holders: Holders) -> None:
         self._own, self._files, self._promises, self._holders = own, files, promises, holders
-        self._gates: dict[str, FenceGate] = {}
 
     async def several(self, caller: Caller, wire: object) -> list[tuple[bool, Any]]:
         """Do what a request asks for: `[whether to go on after a failure, operation…]`; raises MalformedMessage.
@@ -150,33 +148,24 @@ class Operations:
     # ---- writing
 
     async def _write(self, caller: Caller, path: str, data: bytes, base: Any, fence: Any) -> Any:
-        self.admit(path, fence)
         known = Version.from_wire(base) if base is not None else None
-        return (await self._files.write(path, data, writer=caller.name, base=known)).to_wire()
+        written = await self._files.write(path, data, writer=caller.name, base=known, fence=fence_of(fence))
+        return written.to_wire()
 
     async def _append(self, caller: Caller, path: str, data: bytes, fence: Any) -> Any:
-        self.admit(path, fence)
-        return (await self._files.append(path, data, writer=caller.name)).to_wire()
+        return (await self._files.append(path, data, writer=caller.name, fence=fence_of(fence))).to_wire()
 
     async def _rename(self, caller: Caller, path: str, to: str, replace: bool, fence: Any) -> Any:
-        self.admit(path, fence)
-        self.admit(to, fence)
-        return (await self._files.rename(path, tree_path(to), writer=caller.name, replace=replace)).to_wire()
+        goal, known = tree_path(to), fence_of(fence)
+        entry = await self._files.rename(path, goal, writer=caller.name, replace=replace, fence=known)
+        return entry.to_wire()
 
     async def _delete(self, caller: Caller, path: str, recursive: bool, fence: Any) -> None:
-        self.admit(path, fence)
-        await self._files.delete(path, writer=caller.name, recursive=recursive)
+        await self._files.delete(path, writer=caller.name, recursive=recursive, fence=fence_of(fence))
 
     async def _mkdir(self, caller: Caller, path: str, parents: bool, fence: Any) -> Any:
-        self.admit(path, fence)
-        return (await self._files.make_folder(path, writer=caller.name, parents=parents)).to_wire()
-
-    def admit(self, path: str, fence: Any) -> None:
-        """Let a write under this fence through; raises StaleFence, MalformedMessage."""
-        if (known := fence_of(fence)) is None:
-            return
-        export = next((each.at for each in self._files.exports if is_within(path, each.at)), "")
-        self._gates.setdefault(export, FenceGate(MOST_FENCES)).admit(known)
+        entry = await self._files.make_folder(path, writer=caller.name, parents=parents, fence=fence_of(fence))
+        return entry.to_wire()
 
 
 def _size_of(result: Any) -> int:

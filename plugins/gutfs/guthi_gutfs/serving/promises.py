@@ -20,13 +20,13 @@ of them is told of everything instead.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from guthi import NodeId
 from guthi_gutfs.entries import Change, Kind
-from guthi_gutfs.paths import is_within, parent_of
+from guthi_gutfs.paths import is_within, parent_of, parents_of
 
 __all__ = ["Notice", "Promises"]
 
@@ -129,8 +129,9 @@ class Promises:
         """These changes have been made, the last of which has that number: whom to tell, sorted by peer."""
         told: dict[NodeId, list[Change]] = defaultdict(list)
         broken: dict[_Promise, None] = {}
+        below = self._below(changes)
         for change in changes:
-            ends = self._ended_by(change)
+            ends = self._ended_by(change, below)
             broken |= dict.fromkeys(ends)
             for peer in self._watchers(change).union(*(self._peers[each] for each in ends)):
                 told[peer].append(change)
@@ -151,13 +152,23 @@ class Promises:
             if holder.wants_all or any(is_within(path, each) for each in holder.watches for path in _paths(change))
         }
 
-    def _ended_by(self, change: Change) -> list[_Promise]:
+    def _below(self, changes: Sequence[Change]) -> dict[str, list[_Promise]]:
+        """The promises of all below each folder that is changed: in one look at all, however many folders change."""
+        folders = {path for change in changes if change.entry.kind is not Kind.FILE for path in _paths(change)}
+        below: dict[str, list[_Promise]] = defaultdict(list)
+        for promise in self._peers if folders else ():
+            for parent in parents_of(promise.path):
+                if parent in folders:
+                    below[parent].append(promise)
+        return below
+
+    def _ended_by(self, change: Change, below: Mapping[str, Sequence[_Promise]]) -> list[_Promise]:
         """The promises that somebody has, and that a change breaks."""
         ends: list[_Promise] = []
         for path in _paths(change):
             ends += [_Promise(path, False), _Promise(path, True), _Promise(parent_of(path), True)]
             if change.entry.kind is not Kind.FILE:
-                ends += [each for each in self._peers if each.path != path and is_within(each.path, path)]
+                ends += below.get(path, ())
         return [each for each in dict.fromkeys(ends) if each in self._peers]
 
 

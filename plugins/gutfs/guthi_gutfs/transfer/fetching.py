@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from guthi import GuthiError, MalformedMessage, NodeId, UnknownMember, UnknownTopic
 from guthi.calmlog import CalmLog
 from guthi_gutfs.cache.cache import ChunkCache
-from guthi_gutfs.chunks import chunk_count, digest_of, root_of
+from guthi_gutfs.chunks import chunk_count, chunk_span, digest_of, root_of
 from guthi_gutfs.disk import Disk
 from guthi_gutfs.entries import Entry
 from guthi_gutfs.errors import FileChanged, NotFound, PermissionDenied, SourceGone
@@ -71,6 +71,8 @@ class Fetcher:
             yield await self._only(source)
             return
         digests, others = await owner.digests(entry.path, entry.version.timestamp, first, count)
+        if count == chunk_count(entry.size_bytes) and entry.root not in (None, root_of(entry.size_bytes, digests)):
+            raise MalformedMessage(f"{owner.name} tells of another content than {entry.path} has")
         if count == 1 and (data := await self.here(digests[0])) is not None:
             yield data
             return
@@ -110,7 +112,10 @@ class Fetcher:
         return await self._files.chunk_by_digest(digest) if self._files.exports else None
 
     async def ask(self, ask: Ask, source: Source, digest: bytes) -> bytes | None:
-        """One chunk from one holder, verified; None if it is not there. Raises MalformedMessage for a wrong one."""
+        """One chunk from one holder, verified; None if it is not there. Raises MalformedMessage for a wrong one.
+
+        It has to have the size that it should as well: memory is counted in chunks.
+        """
         if ask.holder == source.nodes[0]:
             named = [source.entry.path, source.entry.version.timestamp, ask.chunk]
             data = await self._node.request(ask.holder, CHUNK, named, timeout_s=CHUNK_TIMEOUT_S)
@@ -118,7 +123,8 @@ class Fetcher:
             data = await self._node.request(ask.holder, CACHED, digest, timeout_s=CHUNK_TIMEOUT_S)
         if data is None:
             return None
-        if type(data) is not bytes or await self._disk.read(digest_of, data) != digest:
+        _, size_bytes = chunk_span(ask.chunk, source.entry.size_bytes)
+        if type(data) is not bytes or len(data) != size_bytes or await self._disk.read(digest_of, data) != digest:
             raise MalformedMessage("a chunk is not what its digest says")
         return data
 
@@ -175,11 +181,12 @@ class _Transfer:
 
     async def _news(self) -> None:
         deadline = self._swarm.deadline(self._loop.time())
+        alarm = self._loop.call_at(deadline, self._has_news.set) if deadline is not None else None
         try:
-            async with asyncio.timeout_at(deadline):
-                await self._has_news.wait()
-        except TimeoutError:
-            return
+            await self._has_news.wait()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
 
     def _start(self, ask: Ask) -> None:
         task = self._loop.create_task(self._ask(ask), name="gutfs chunk")

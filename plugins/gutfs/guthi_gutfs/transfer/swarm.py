@@ -21,6 +21,7 @@ endgame; chunks go in order rather than rarest first, for somebody is reading th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -61,6 +62,10 @@ class _Holder:
         """Which part of its window is free."""
         return 1 - len(self.asked) / self.window.chunks
 
+    def is_free(self, now: float) -> bool:
+        """Whether it may be asked for something now."""
+        return len(self.asked) < self.window.chunks and self.resting_until <= now
+
 
 class Swarm:
     """The chunks `wanted` of one file, in the order in which they are to be read, and who has them."""
@@ -70,6 +75,7 @@ class Swarm:
         self._order = list(dict.fromkeys(wanted))
         self._next = 0  # in the order: what the reader takes next
         self._there: set[int] = set()
+        self._asked: Counter[int] = Counter()  # how many holders are asked for a chunk, of those that any is
         self._holders: dict[NodeId, _Holder] = {}
 
     # ---- who has it
@@ -85,7 +91,9 @@ class Swarm:
 
     def lost(self, holder: NodeId) -> None:
         """It is gone; what it was asked for is wanted again."""
-        self._holders.pop(holder, None)
+        known = self._holders.pop(holder, None)
+        for index in known.asked if known is not None else ():
+            self._asks_no_more(index)
 
     # ---- what to do
 
@@ -109,38 +117,54 @@ class Swarm:
 
     def asks(self, now: float) -> list[Ask]:
         """What to ask for now; it counts as asked."""
-        asks = [ask for index in self.horizon if (ask := self._ask(index, now)) is not None]
+        asks: list[Ask] = []
+        for index in self.horizon:
+            if index in self._there or index in self._asked:
+                continue
+            if not any(each.is_free(now) for each in self._holders.values()):
+                break
+            if (ask := self._ask(index, now)) is not None:
+                asks.append(ask)
         late = self._late(now)
         return [*asks, late] if late is not None else asks
 
-    def _ask(self, index: int, now: float) -> Ask | None:
-        is_asked = any(index in each.asked for each in self._holders.values())
-        return None if index in self._there or is_asked else self._asked(index, now)
-
     def _late(self, now: float) -> Ask | None:
         """Ask a second holder for what the reader waits for, if the first takes too long."""
-        return None if self.is_done or now < self._late_at() else self._asked(self._order[self._next], now)
+        return None if self.is_done or now < self._late_at() else self._ask(self._order[self._next], now)
 
-    def _asked(self, index: int, now: float) -> Ask | None:
+    def _ask(self, index: int, now: float) -> Ask | None:
         able = [
             (-holder.room, name)
             for name, holder in self._holders.items()
-            if holder.room > 0 and holder.resting_until <= now and index not in holder.lacking | holder.asked.keys()
+            if holder.is_free(now) and index not in holder.lacking and index not in holder.asked
         ]
         if not able:
             return None
         _, name = min(able)
         self._holders[name].asked[index] = now
+        self._asked[index] += 1
         return Ask(name, index)
+
+    def _answered(self, holder: _Holder, index: int) -> float | None:
+        """A holder is asked for a chunk no more; since when it was."""
+        since = holder.asked.pop(index, None)
+        if since is not None:
+            self._asks_no_more(index)
+        return since
+
+    def _asks_no_more(self, index: int) -> None:
+        self._asked[index] -= 1
+        if not self._asked[index]:
+            del self._asked[index]
 
     def _late_at(self) -> float:
         """When the chunk that the reader waits for is late; never if two are asked already, or nobody is."""
         index = self._order[self._next]
-        asked = [each for each in self._holders.values() if index in each.asked]
-        if len(asked) != 1 or index in self._there:
+        if self._asked.get(index) != 1 or index in self._there:
             return inf
-        usual_s = asked[0].window.smoothed_s
-        return inf if usual_s is None else asked[0].asked[index] + LATE_AFTER * usual_s + LATE_AFTER_S
+        asked = next(each for each in self._holders.values() if index in each.asked)
+        usual_s = asked.window.smoothed_s
+        return inf if usual_s is None else asked.asked[index] + LATE_AFTER * usual_s + LATE_AFTER_S
 
     def deadline(self, now: float) -> float | None:
         """When `asks` may have more to say although nothing has happened."""
@@ -158,7 +182,7 @@ class Swarm:
     def arrived(self, holder: NodeId, index: int, now: float) -> bool:
         """A holder has sent a chunk, which was verified; whether it was still wanted."""
         known = self._holders.get(holder)
-        if known is not None and (since := known.asked.pop(index, None)) is not None:
+        if known is not None and (since := self._answered(known, index)) is not None:
             known.window.arrived(now - since)
             known.failing_since, known.rest_s, known.misses = None, FIRST_REST_S, 0
         if index in self._there or index not in self.horizon:
@@ -169,7 +193,7 @@ class Swarm:
     def missed(self, holder: NodeId, index: int) -> None:
         """It has not got that chunk."""
         if (known := self._holders.get(holder)) is not None:
-            known.asked.pop(index, None)
+            self._answered(known, index)
             known.lacking.add(index)
             known.misses += 1
             if known.misses == MOST_MISSES:
@@ -180,7 +204,7 @@ class Swarm:
         known = self._holders.get(holder)
         if known is None:
             return
-        known.asked.pop(index, None)
+        self._answered(known, index)
         known.window.failed()
         if known.resting_until > now:
             return  # several were asked for together, and fail together

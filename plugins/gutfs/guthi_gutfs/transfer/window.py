@@ -1,8 +1,10 @@
 """Decides how many chunks one holder is asked for at a time: as many as keep it busy, and hardly more.
 
 As in TCP Vegas (Brakmo and Peterson, 1995): with `window` chunks asked for, a chunk that takes `taken` where the
-fastest took `least` has waited behind `window * (1 - least / taken)` others. With less than one such, the holder or the
-way to it is idle at times, and the window grows; with more than three it shrinks. A failure halves it.
+fastest took `least` has waited behind `window * (1 - least / taken)` others. With less than `IDLE_BELOW` such, the
+holder or the way to it is idle at times, and the window grows; with more than `CROWDED_ABOVE` it shrinks. A failure
+halves it. Vegas has one and three; a chunk is more than a packet: a disk, a thread and a hash are woken for it at both
+ends, and each of these is idle at times unless the next chunk is there already.
 
 `least` is forgotten slowly, for a holder that was fast once may have become slow for good.
 """
@@ -11,8 +13,8 @@ from __future__ import annotations
 
 __all__ = ["MOST_CHUNKS", "Window"]
 
-FIRST_CHUNKS, MOST_CHUNKS = 2, 16
-IDLE_BELOW, CROWDED_ABOVE = 1.0, 3.0
+FIRST_CHUNKS, MOST_CHUNKS = 4, 16
+IDLE_BELOW, CROWDED_ABOVE = 3.0, 6.0
 FORGETTING = 1.001  # a chunk
 SMOOTHING = 0.25
 

@@ -15,6 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from guthi import GuthiError, Incoming, Member, NodeId
+from guthi_gutfs.timestamps import TIMESTAMP_LIMIT
 from guthi_gutfs.tree.catalogue import Announcement, Catalogue, announcements_from_wire
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Announcing:
     def _merge(self, announcements: list[Announcement]) -> None:
         former = max((each.revision for each in announcements if each.node == self._node.id), default=0)
         if former > self._own.revision:  # this node's clock was ahead when it ran before
-            self._own = replace(self._own, revision=former + 1)
+            self._own = replace(self._own, revision=min(former + 1, TIMESTAMP_LIMIT - 1))
         present = {each.id for each in self._node.members}
         self.catalogue.merge([self._own], [self._node.id])
         for node in self.catalogue.merge(announcements, present):

@@ -7,13 +7,12 @@ the folder that they are all in; a version is told once for all entries that hav
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from guthi import MalformedMessage
 from guthi_gutfs.chunks import DIGEST_BYTES
-from guthi_gutfs.entries import Entry, Kind, Version
+from guthi_gutfs.entries import Entry, Kind, Version, is_time
 from guthi_gutfs.errors import BadPath
 from guthi_gutfs.paths import tree_path
 from guthi_gutfs.timestamps import TIMESTAMP_LIMIT
@@ -96,7 +95,7 @@ def _entry(
         raise MalformedMessage("an entry has a size that is none")
     if type(sequence) is not int or not 0 <= sequence < NUMBER_LIMIT:
         raise MalformedMessage("an entry has a sequence number that is none")
-    if type(modified_s) is not float or not math.isfinite(modified_s):
+    if not is_time(modified_s):
         raise MalformedMessage("an entry was modified at a time")
     if type(stamp) is not int or not 0 <= stamp < TIMESTAMP_LIMIT:
         raise MalformedMessage("an entry has a timestamp that is none")

@@ -8,7 +8,7 @@ from typing import Any
 from guthi.api import Buffer
 from guthi_gutfs.entries import Entry, Version, Written
 from guthi_gutfs.exports.files import LocalFiles
-from guthi_gutfs.serving.operations import Caller, Operations, fence_to_wire
+from guthi_gutfs.serving.operations import Caller, Operations
 from guthi_gutfs.tree.columns import MOST_ENTRIES
 from guthi_gutfs.tree.results import Digests, result_of
 from guthi_mutex import Fence
@@ -61,40 +61,33 @@ class LocalTree:
 
     async def write(self, path: str, data: Buffer, *, base: Version | None, fence: Fence | None) -> Written:
         """Write a whole file."""
-        self._operations.admit(path, fence_to_wire(fence))
-        return await self.files.write(path, data, writer=self._me.name, base=base)
+        return await self.files.write(path, data, writer=self._me.name, base=base, fence=fence)
 
     async def upload(
         self, path: str, chunks: AsyncIterator[bytes], *, base: Version | None, fence: Fence | None
     ) -> Written:
         """Write a whole file that is told piece by piece."""
-        draft = await self.files.draft(path)
+        draft = await self.files.draft(path, fence=fence)
         try:
             async for each in chunks:
                 await draft.write(each)
-            self._operations.admit(path, fence_to_wire(fence))
         except BaseException:
             await draft.abort()
             raise
-        return await draft.commit(writer=self._me.name, base=base)
+        return await draft.commit(writer=self._me.name, base=base, fence=fence)
 
     async def append(self, path: str, data: Buffer, *, fence: Fence | None) -> Written:
         """Write at the end of a file."""
-        self._operations.admit(path, fence_to_wire(fence))
-        return await self.files.append(path, data, writer=self._me.name)
+        return await self.files.append(path, data, writer=self._me.name, fence=fence)
 
     async def rename(self, path: str, to: str, *, replace: bool, fence: Fence | None) -> Entry:
         """Give a file or folder another path."""
-        self._operations.admit(path, fence_to_wire(fence))
-        self._operations.admit(to, fence_to_wire(fence))
-        return await self.files.rename(path, to, writer=self._me.name, replace=replace)
+        return await self.files.rename(path, to, writer=self._me.name, replace=replace, fence=fence)
 
     async def delete(self, path: str, *, recursive: bool, fence: Fence | None) -> None:
         """Delete a file or folder."""
-        self._operations.admit(path, fence_to_wire(fence))
-        await self.files.delete(path, writer=self._me.name, recursive=recursive)
+        await self.files.delete(path, writer=self._me.name, recursive=recursive, fence=fence)
 
     async def make_folder(self, path: str, *, parents: bool, fence: Fence | None) -> Entry:
         """Make a folder."""
-        self._operations.admit(path, fence_to_wire(fence))
-        return await self.files.make_folder(path, writer=self._me.name, parents=parents)
+        return await self.files.make_folder(path, writer=self._me.name, parents=parents, fence=fence)

@@ -16,7 +16,7 @@ from guthi.api import Buffer
 from guthi.values.faults import revive
 from guthi_gutfs.entries import Change, Entry, Kind, Version, Written
 from guthi_gutfs.errors import NotFound, SourceGone
-from guthi_gutfs.paths import name_of, parent_of
+from guthi_gutfs.paths import name_of, parent_of, parents_of
 from guthi_gutfs.serving.answering import CHANGES, CHUNK, DO, UPLOAD, USAGE
 from guthi_gutfs.serving.operations import fence_to_wire
 from guthi_gutfs.tree.following import Following, Standing
@@ -45,6 +45,7 @@ class RemoteTree:
         self.watches: Counter[str] = Counter()
         """How many here watch each path."""
         self.used_at = 0.0
+        self._has_missed = False
         self._node = node
         self._following = Following()
         self._loop = asyncio.get_running_loop()
@@ -52,7 +53,7 @@ class RemoteTree:
     @property
     def is_new(self) -> bool:
         """Whether nothing of it was known until now, so that nothing can have been missed."""
-        return self._following.life is None
+        return self._following.life is None and not self._has_missed
 
     # ---- asking
 
@@ -168,7 +169,7 @@ class RemoteTree:
 
     def doubt(self, path: str) -> None:
         """What is kept of a path has turned out to be wrong."""
-        self._touched(path)
+        self.kept.changed(path, has_children=True)
 
     async def read(self, path: str, offset: int, size_bytes: int) -> bytes:
         """Bytes of the file as it is now."""
@@ -204,7 +205,7 @@ class RemoteTree:
             raise SourceGone(f"{self.name} was lost while it was given {path}: {error}") from error
         if len(answers) != 1:
             raise MalformedMessage("an upload is answered by what was written")
-        self._touched(path)
+        self.kept.changed(path, has_children=False)
         return Written.from_wire(answers[0])
 
     async def append(self, path: str, data: Buffer, *, fence: Fence | None) -> Written:
@@ -233,7 +234,7 @@ class RemoteTree:
         name, path, *rest = operation
         if name not in READING:
             self._following.changed(sequence + 1)
-            self._touched(path, *(rest[:1] if name == "rename" else ()))
+            self._touched(name, path, rest)
         elif may_keep and isinstance(result, Fetched):
             self.kept.keep_entry(result.entry)
         elif isinstance(result, Digests):
@@ -243,9 +244,14 @@ class RemoteTree:
         elif may_keep and name == "list" and isinstance(result, Listed) and not result.has_more:
             self.kept.keep_listing(path, result.entries)
 
-    def _touched(self, *paths: str) -> None:
-        for path in paths:
-            self.kept.changed(path, has_children=True)
+    def _touched(self, name: str, path: str, rest: Sequence[Any]) -> None:
+        """This node has done something itself: it sees that at once, whenever the notice comes."""
+        is_whole = name in ("rename", "delete")  # with all that is below
+        self.kept.changed(path, has_children=is_whole)
+        if name == "rename":
+            self.kept.changed(rest[0], has_children=True)
+        for parent in parents_of(path) if name == "mkdir" and rest[0] else ():
+            self.kept.changed(parent, has_children=False)
 
     # ---- what has changed
 
@@ -265,6 +271,7 @@ class RemoteTree:
             case _:
                 raise MalformedMessage("changes are told by life, sequence and entries")
         following.caught_up(life, sequence)
+        self._has_missed = False
         self.kept.confirmed(asked_at)
         return changed
 
@@ -285,6 +292,7 @@ class RemoteTree:
         return standing, changes
 
     def forget(self) -> None:
-        """It failed, left, or was started anew: what is kept counts no more."""
+        """It failed, left, or was started anew: what is kept counts no more, and its news were missed."""
+        self._has_missed = not self.is_new
         self.kept.forget()
         self._following.forget()

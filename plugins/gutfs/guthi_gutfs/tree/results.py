@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from guthi import MalformedMessage, NodeId
 from guthi_gutfs.chunks import DIGEST_BYTES
 from guthi_gutfs.entries import Entry, Written
+from guthi_gutfs.paths import ROOT, is_within, parent_of
 from guthi_gutfs.tree.columns import entries_from_wire
 
 __all__ = ["READING", "Digests", "Fetched", "Listed", "result_of"]
@@ -47,11 +49,29 @@ def _entry(_: Sequence[Any], wire: Any) -> Entry:
     return Entry.from_wire(wire)
 
 
-def _listed(_: Sequence[Any], wire: Any) -> Listed:
+def _columns(wire: Any) -> Listed:
     match wire:
         case [list(columns), bool(has_more)]:
             return Listed(entries_from_wire(columns), has_more)
     raise MalformedMessage("a listing is entries, and whether there are more")
+
+
+def _listed(operation: Sequence[Any], wire: Any) -> Listed:
+    listed = _columns(wire)
+    if any(parent_of(each.path) != operation[1] or each.path == ROOT for each in listed.entries):
+        raise MalformedMessage("a listing is of what is in the folder that was asked for")
+    return listed
+
+
+def _walked(operation: Sequence[Any], wire: Any) -> Listed:
+    """What is walked comes on: whoever goes on asking after the last comes to an end."""
+    listed, (_, folder, after) = _columns(wire), operation
+    paths = [after, *(each.path for each in listed.entries)]
+    if any(one >= other for one, other in pairwise(paths)) or not all(is_within(each, folder) for each in paths[1:]):
+        raise MalformedMessage("a walk is of what is below a folder, sorted, from a path on")
+    if listed.has_more and not listed.entries:
+        raise MalformedMessage("a walk that has more has something")
+    return listed
 
 
 def _digests(operation: Sequence[Any], wire: Any) -> Digests:
@@ -98,7 +118,7 @@ _READERS: Mapping[str, Callable[[Sequence[Any], Any], Any]] = MappingProxyType(
     {
         "stat": _entry,
         "list": _listed,
-        "walk": _listed,
+        "walk": _walked,
         "root": _root,
         "digests": _digests,
         "fetch": _fetched,

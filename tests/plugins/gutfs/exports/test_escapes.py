@@ -17,6 +17,7 @@ from tests.plugins.gutfs.local import NODE
 
 from guthi import GuthiError
 from guthi_gutfs.config import ExportTable
+from guthi_gutfs.errors import PermissionDenied
 from guthi_gutfs.exports import folders
 from guthi_gutfs.exports.catalogue import Catalogue
 from guthi_gutfs.exports.folders import DescriptorFolder, PathFolder, entered
@@ -127,9 +128,10 @@ def test_links_are_no_part_of_an_export(kind: str) -> None:
         assert [row.entry.path for row in writer.catalogue.index.below("/")] == ["/d", "/d/a", "/d/in"]
         with pytest.raises(GuthiError):
             writer.write("/d/leak/x", b"x", "bob", None)
-        writer.write("/d/leak", b"over the link", "bob", None)  # takes the place of the link, not of what it names
+        with pytest.raises(PermissionDenied):
+            writer.write("/d/leak", b"over the link", "bob", None)  # who does not see it shall not replace it either
         assert (place / "outside" / "secret").read_bytes() == SECRET
-        assert not (place / "data" / "leak").is_symlink()
+        assert (place / "data" / "leak").is_symlink()
 
 
 def test_a_name_is_checked_at_the_last_gate_too(kind: str) -> None:

@@ -241,9 +241,10 @@ async def test_the_quota(data: Path) -> None:
         await files.delete("/d/a", writer="bob")
         await files.write("/d/b", b"x" * 100, writer="bob")
         await files.make_folder("/d/c", writer="bob")
+        await files.make_folder("/d/e", writer="bob")  # in the place of the memory of /d/a
         with pytest.raises(QuotaExceeded, match="entries"):
-            await files.make_folder("/d/e", writer="bob")
-        assert sorted(os.listdir(data)) == ["b", "c"]
+            await files.make_folder("/d/f", writer="bob")
+        assert sorted(os.listdir(data)) == ["b", "c", "e"]
 
 
 async def test_patterns_hold_for_writers_too(data: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.plugins.gutfs.entries import ALICE, BOB, CAROL, a_change, a_folder_gone
 
 from guthi_gutfs.entries import ChangeKind
+from guthi_gutfs.paths import parents_of
+from guthi_gutfs.serving import promises as serving
 from guthi_gutfs.serving.promises import MOST_WATCHES, Promises
 
 
@@ -43,6 +46,24 @@ def test_a_folder_that_goes_breaks_what_was_promised_below_it() -> None:
     promises.promise(BOB, "/p/x/y/z", 1)
     promises.promise(CAROL, "/p/xx", 1)
     assert told(promises, a_folder_gone("/p/x")) == [BOB]
+
+
+def test_many_folders_that_go_at_once_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree of folders is deleted: that must not take the loop for as many looks at all promises."""
+    promises, looks = Promises(10_000), 0
+    for number in range(200):
+        promises.promise(BOB, f"/p/{number}/in/a", 1)
+
+    def counted(path: str) -> list[str]:
+        nonlocal looks
+        looks += 1
+        return parents_of(path)
+
+    monkeypatch.setattr(serving, "parents_of", counted)
+    gone = [a_folder_gone(f"/p/{number}{below}") for number in range(200) for below in ("/in", "")]
+    (notice,) = promises.changed([*gone, a_folder_gone("/p")], 9)
+    assert set(notice.changes) == {*gone, a_folder_gone("/p")}
+    assert looks == 200 and len(promises) == 0
 
 
 def test_watching_goes_on() -> None:

@@ -1,0 +1,1 @@
+"""The commands of `guthi fs`, by what they are for."""

@@ -11,7 +11,9 @@ FILES = "/dashboard"
 PANELS = (
     Panel("nodes", "Nodes", ("nodes", "links", "resources"), 10, script=f"{FILES}/panels/nodes.js"),
     Panel("self", "Self", ("self",), 30, script=f"{FILES}/panels/self.js"),
-    Panel("functions", "Functions", ("functions", "maps", "calls"), 40, script=f"{FILES}/panels/functions.js"),
+    Panel(
+        "functions", "Functions", ("functions", "durations", "maps", "calls"), 40, script=f"{FILES}/panels/functions.js"
+    ),
     Panel("variables", "Variables", ("variables",), 50, script=f"{FILES}/panels/variables.js"),
     Panel(
         "locks",

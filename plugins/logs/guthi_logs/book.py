@@ -53,7 +53,7 @@ class Book:
     def add(self, at_s: float, level: int, source: str, text: str) -> None:
         """Something happened."""
         self._count += 1
-        line = Line(self._count, at_s, level, source[:LONGEST_SOURCE], text[:LONGEST_TEXT])
+        line = Line(self._count, at_s, level, _sendable(source[:LONGEST_SOURCE]), _sendable(text[:LONGEST_TEXT]))
         self._lines.append(line)
         for follower in self.followers:
             follower.put(line)
@@ -67,3 +67,11 @@ class Book:
             if wish.wants(line):
                 found.append(line)
         return found[::-1]
+
+
+def _sendable(text: str) -> str:
+    """The text with what is no Unicode written out: Python has odd characters for odd bytes in names (PEP 383).
+
+    One line that cannot be sent would keep all others back.
+    """
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

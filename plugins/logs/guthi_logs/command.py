@@ -15,8 +15,9 @@ from guthi.runner import run_loop
 from guthi_logs.lines import LEVELS, Told
 from guthi_logs.service import LOGS, MOST_LINES, keeps_logs
 
-__all__ = ["logs"]
+__all__ = ["logs", "printable"]
 
+INDENT = "\n" + " " * 21  # below the node's name
 COLOURS = {"debug": "bright_black", "info": "blue", "warning": "yellow", "error": "red"}
 
 
@@ -76,4 +77,20 @@ def _print(told: Told, as_json: bool) -> None:
         click.echo(f"({told.missed} lines of {told.node} were missed)", err=True)
     at = datetime.fromtimestamp(line.at_s).strftime("%H:%M:%S.%f")[:-3]
     level = click.style(f"{line.level_name:<7}", fg=COLOURS[line.level_name])
-    click.echo(f"{at} {level} {told.node} {line.source}: {line.text}")
+    click.echo(f"{at} {level} {printable(told.node)} {printable(line.source)}: {printable(line.text)}")
+
+
+def printable(text: str) -> str:
+    """The text with further lines set in, and what would steer the terminal written out.
+
+    Else whoever gets a text into a log, be it only as a name, could write lines of other nodes, or worse.
+    """
+    return "".join(_shown(each) for each in text)
+
+
+def _shown(character: str) -> str:
+    if character == "\n":
+        return INDENT
+    if character == "\t" or character.isprintable():
+        return character
+    return repr(character)[1:-1]

@@ -29,8 +29,11 @@ class LogsConfig:
     """The table [plugins.logs]; `rate` is lines a second."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on; what `log_level` in [node] leaves out is not there to be kept."""
     lines: int = 2000
+    """How many of the last lines are kept."""
     rate: int = 50
+    """How many lines a second in the long run; ten times as many at once. Further ones are counted."""
 
     def __post_init__(self) -> None:
         if self.lines < 1 or self.rate < 1:

@@ -178,3 +178,4 @@ class Logs:
 
 
 LOGS: Service[Logs] = Service("logs")
+"""What the plugin logs provides: `node.require(LOGS)`."""

@@ -27,8 +27,13 @@ class ResourcesConfig:
     """The table [plugins.resources]; `budget` is bytes a second."""
 
     interval: guthi.Duration = 2.0
+    """How often the machine is sampled; at least `100ms`."""
     history: int = 300
+    """How many points of each node are kept; fewer where all together would be more than 60,000."""
     budget: guthi.Size = 8 << 10
+    """How many bytes a second of samples may pass through a node: the more nodes there are, the more seldom each
+    tells. Should be the same on all nodes.
+    """
 
     def __post_init__(self) -> None:
         if self.interval < 0.1:
@@ -110,38 +115,17 @@ class ResourcesPlugin(guthi.Plugin):
 
         return [Panel("resources", "Resources", ("resources",), 20, script=f"{pages.FILES}/resources.js")]
 
-    def _changed(self) -> None:
+    @guthi.hookimpl
+    def member_joined(self) -> None:
+        """The ring has another place, or one less; of a node that failed, what it died of stays to be seen."""
         if self._resources is not None:
             self._resources.members_changed()
 
-    @guthi.hookimpl
-    def member_joined(self) -> None:
-        """One more place on the ring."""
-        self._changed()
-
-    @guthi.hookimpl
-    def member_updated(self) -> None:
-        """It may run the plugin now, where it did not before."""
-        self._changed()
-
-    @guthi.hookimpl
-    def member_suspected(self) -> None:
-        """What it would pass on goes another way."""
-        self._changed()
-
-    @guthi.hookimpl
-    def member_recovered(self) -> None:
-        """It has its place again."""
-        self._changed()
-
-    @guthi.hookimpl
-    def member_failed(self) -> None:
-        """What is known of it is kept: people want to see what it died of."""
-        self._changed()
+    member_updated = member_suspected = member_failed = member_recovered = member_joined
 
     @guthi.hookimpl
     def member_left(self, member: guthi.Member) -> None:
         """It is forgotten."""
-        self._changed()
+        self.member_joined()
         if self._resources is not None:
             self._resources.forget(member.id)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
 from guthi import Member, Node, NodeId, Service
+from guthi.calmlog import CalmLog
 from guthi_resources.history import History, Point
 from guthi_resources.probe import Probe
 from guthi_resources.sample import Sample
@@ -18,6 +20,8 @@ from guthi_resources.watching import Pending
 __all__ = ["RESOURCES", "Reading", "Resources"]
 
 BEGINNING_S = 0.1
+
+log = logging.getLogger("guthi_resources")
 
 
 class Reading(NamedTuple):
@@ -39,6 +43,7 @@ class Resources:
         self._readings: dict[NodeId, Reading] = {}
         self._watchers: list[Pending[Reading]] = []
         self._tasks: list[asyncio.Task[Any]] = []
+        self._log = CalmLog(log, self._clock)
         self._telling = Telling(node, budget_bytes_s, self._heard, Random(node.host.entropy(16)))
 
     # ---- what apps use
@@ -115,7 +120,10 @@ class Resources:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
-            await self._take()
+            try:
+                await self._take()
+            except Exception as error:  # noqa: BLE001 - the folder is gone, or no file can be opened: it may pass
+                self._log.warning("the machine cannot be sampled: %s", error)
 
     async def _take(self) -> None:
         sample = await self._sampled()
@@ -140,3 +148,4 @@ class Resources:
 
 
 RESOURCES: Service[Resources] = Service("resources")
+"""What the plugin resources provides: `node.require(RESOURCES)`."""

@@ -1,12 +1,14 @@
 """Decides whom the web server answers: a pure function of a request's head and the tokens that are good.
 
-Three checks, on every method and on websockets alike:
+Four checks, on every method and on websockets alike:
 
 - Host. A page of another site can have its own name point to this machine (DNS rebinding), and then read what it
   fetches. So the name in `Host` must be an IP address, which cannot be pointed, `localhost`, or one that the
   configuration names.
 - Origin. A browser says where a request comes from that could do something, and where a websocket does. It must be
   this server (RFC 6454); a program that is no browser sends none.
+- Proxy. Where no token is asked for, because only this machine can connect, whatever a proxy on it passes on is
+  refused: it may come from anywhere.
 - Token. In `Authorization: Bearer …`, or in the cookie that `login` sets. The cookie is HttpOnly and SameSite=Strict,
   is not the token, and is good in this life of the server only. Comparisons take the same time whatever differs.
 
@@ -28,6 +30,8 @@ LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain"})
 LONGEST_TOKEN = 512
 OTHERS = ("cross-site", "same-site")
 """What a browser says of a request by a page of another site, and by one of another port of this machine."""
+PASSED_ON = frozenset({"forwarded", "via", "x-forwarded-for", "x-real-ip"})
+"""What proxies add."""
 
 
 class Kind(Enum):
@@ -48,10 +52,11 @@ class Request(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why there is no answer: an HTTP status, and a text for people."""
+    """Why there is no answer: an HTTP status, a text for people, and when it may be tried again."""
 
     status: int
     reason: str
+    retry_after_s: int | None = None
 
 
 class Access:
@@ -93,13 +98,17 @@ class Access:
                 f"this server is not called {host!r}; use its address, or name it in [plugins.web] hosts",
             )
         origin = request.headers.get("origin")
-        if origin is not None and not _is_same(origin, host, request.is_secure):
+        if origin is not None and not self._is_mine(origin, host, request.is_secure):
             return Refusal(403, f"requests from pages of {origin} are not answered")
         is_public = self._is_public(request.path)
         is_followed_link = is_public and request.method in ("GET", "HEAD")
         if request.headers.get("sec-fetch-site") in OTHERS and not is_followed_link:
             return Refusal(403, "requests from pages of other sites are not answered")
-        if is_public or self.is_known(request.headers):
+        if is_public:
+            return None
+        if self._tokens is None and not PASSED_ON.isdisjoint(request.headers):
+            return Refusal(403, 'a proxy passed this on, and no token is asked for: set authentication = "always"')
+        if self.is_known(request.headers):
             return None
         return Refusal(401, "a token is needed: Authorization: Bearer …, as `guthi web --token` prints it")
 
@@ -107,10 +116,13 @@ class Access:
         """Whether the token, or the cookie, is good; always where none is asked for."""
         if self._tokens is None:
             return True
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.is_token(token.strip()):
+        if self.is_token(_bearer(headers)):
             return True
         return self._is_cookie(_cookies(headers.get("cookie", "")).get(self.cookie, ""))
+
+    def is_guess(self, headers: Mapping[str, str]) -> bool:
+        """Whether it depends on the token that the request brings whether it is let in."""
+        return self._tokens is not None and bool(_bearer(headers))
 
     def is_token(self, token: str) -> bool:
         """Whether a token is good."""
@@ -131,6 +143,13 @@ class Access:
     def _is_public(self, path: str) -> bool:
         return path in self._public or path.startswith(self._public_folders)
 
+    def _is_mine(self, origin: str, host: str, is_secure: bool) -> bool:
+        """A name of this server may also be that of a proxy before it, which speaks TLS where this server does not."""
+        name = _name_of(host)
+        is_named = name in self._names and name not in LOCAL_NAMES
+        schemes = ["https"] if is_secure else ["http", "https"] if is_named else ["http"]
+        return origin.lower() in [f"{scheme}://{host}".lower() for scheme in schemes]
+
     def _may_be_called(self, host: str) -> bool:
         name = _name_of(host)
         if name in self._names:
@@ -149,8 +168,9 @@ def _name_of(host: str) -> str:
     return host.rpartition(":")[0].lower() if host.count(":") == 1 else host.lower()
 
 
-def _is_same(origin: str, host: str, is_secure: bool) -> bool:
-    return origin.lower() == f"{'https' if is_secure else 'http'}://{host}".lower()
+def _bearer(headers: Mapping[str, str]) -> str:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _cookies(header: str) -> dict[str, str]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket
 
 from guthi import Address, ConfigError, GuthiError, JoinFailed, Node, PeerLost, UsageError
 from guthi_web.access import Access
+from guthi_web.gate import address_of, too_many_guesses
+from guthi_web.guesses import Guesses
 from guthi_web.live import Live
 from guthi_web.measures import Measure, exposition, measures_of
 from guthi_web.views import View, Views, as_json
@@ -21,6 +26,7 @@ __all__ = ["add_views", "make_app", "status_of"]
 
 JSON = "application/json"
 LONGEST_LIST = 10_000
+ROWS_A_TURN = 500
 JOIN_TIMEOUT_S = 5.0
 COOKIE_LIFE_S = 7 * 24 * 3600
 
@@ -37,7 +43,7 @@ class NewNode(BaseModel):
     address: str = Field(max_length=300, examples=["10.0.0.5:6969"])
 
 
-def make_app(node: Node, access: Access, views: Views, live: Live) -> FastAPI:
+def make_app(node: Node, access: Access, guesses: Guesses, views: Views, live: Live) -> FastAPI:
     """The app of a node, without the views; nothing in it is loaded from other sites."""
     app = FastAPI(
         title="Guthi node",
@@ -50,14 +56,34 @@ def make_app(node: Node, access: Access, views: Views, live: Live) -> FastAPI:
     )
     app.add_exception_handler(GuthiError, _failed)
     app.add_exception_handler(TimeoutError, _failed)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(HTTPException, _not_there)
     _add_operations(app, node, live)
-    _add_login(app, access)
+    _add_login(app, access, guesses)
     _add_joining(app, node)
     return app
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": type(error).__name__, "message": str(error)}, status_of(error))
+    return _json({"error": type(error).__name__, "message": str(error)}, status_of(error))
+
+
+async def _not_valid(request: Request, error: Exception) -> Response:
+    """What was sent is not told back: it may be no JSON."""
+    assert isinstance(error, RequestValidationError)
+    wrong = [{"loc": each["loc"], "msg": each["msg"], "type": each["type"]} for each in error.errors()]
+    message = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in wrong)
+    return _json({"error": "NotValid", "message": message, "detail": wrong}, 422)
+
+
+async def _not_there(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    text = {"error": HTTPStatus(error.status_code).phrase, "message": str(error.detail)}
+    return _json(text, error.status_code, error.headers)
+
+
+def _json(value: Any, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(as_json(value), status, headers, media_type=JSON)
 
 
 def status_of(error: Exception) -> int:
@@ -88,12 +114,18 @@ def _add_operations(app: FastAPI, node: Node, live: Live) -> None:
         await live.serve(websocket)
 
 
-def _add_login(app: FastAPI, access: Access) -> None:
+def _add_login(app: FastAPI, access: Access, guesses: Guesses) -> None:
     @app.post("/api/login", tags=["access"], status_code=204)
     async def login(login: Login, request: Request) -> Response:
-        """Give a browser a cookie for the token; 401 where the token is not good."""
+        """Give a browser a cookie for the token; 401 where it is not good, 429 after some that were not."""
+        address, now = address_of(request.scope), asyncio.get_running_loop().time()
+        if (wait_s := guesses.wait_s(address, now)) > 0:
+            refusal = too_many_guesses(wait_s)
+            headers = {"retry-after": str(refusal.retry_after_s)}
+            return _json({"error": "Refused", "message": refusal.reason}, refusal.status, headers)
         if not access.is_token(login.token.strip()):
-            return JSONResponse({"error": "Refused", "message": "that is not the token"}, 401)
+            guesses.wrong(address, now)
+            return _json({"error": "Refused", "message": "that is not the token"}, 401)
         response = Response(status_code=204)
         response.set_cookie(
             access.cookie,
@@ -157,7 +189,7 @@ def _reader(views: Views, name: str) -> Callable[..., Coroutine[Any, Any, Respon
         snapshot = await views.read(name)
         if not isinstance(snapshot.data, list):
             return Response(snapshot.text, media_type=JSON)
-        rows = [row for row in snapshot.data if not contains or _has(row, contains.casefold())]
+        rows = snapshot.data if not contains else await _filtered(snapshot.data, contains.casefold())
         chosen = rows[offset : offset + limit]
         text = snapshot.text if len(chosen) == len(snapshot.data) else as_json(chosen)
         return Response(text, media_type=JSON, headers={"x-total-count": str(len(rows))})
@@ -165,5 +197,11 @@ def _reader(views: Views, name: str) -> Callable[..., Coroutine[Any, Any, Respon
     return read
 
 
-def _has(row: Any, text: str) -> bool:
-    return text in as_json(row).casefold()
+async def _filtered(rows: Sequence[Any], text: str) -> list[Any]:
+    found = []
+    for number, row in enumerate(rows):
+        if number % ROWS_A_TURN == ROWS_A_TURN - 1:
+            await asyncio.sleep(0)  # others have their turn
+        if text in as_json(row).casefold():
+            found.append(row)
+    return found

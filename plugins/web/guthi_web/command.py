@@ -63,7 +63,7 @@ def _token(config: guthi.Config) -> str:
 
 
 async def _rows(config: guthi.Config, timeout_s: float) -> list[Row]:
-    from guthi_web.nodes import has_web
+    from guthi_web.asking import has_web
     from guthi_web.plugin import WHERE
 
     async with guthi.Node(config) as node:

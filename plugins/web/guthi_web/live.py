@@ -23,7 +23,6 @@ __all__ = ["Live"]
 
 TRY_AGAIN_LATER, POLICY_VIOLATED, UNREADABLE = 1013, 1008, 1007
 MESSAGES_A_SECOND, BURST = 5.0, 20.0
-SEND_PATIENCE_S = 20.0
 RETRY_S = 2.0
 
 log = logging.getLogger("guthi_web")
@@ -143,10 +142,9 @@ class Live:
             while True:
                 view, snapshot = await page.take()
                 if view in page.watched:
-                    async with asyncio.timeout(SEND_PATIENCE_S):
-                        await websocket.send_text(f'{{"view":{as_json(view)},"data":{snapshot.text}}}')
-        except (TimeoutError, WebSocketDisconnect, RuntimeError):
-            return  # it is gone, or takes nothing; its connection is ended by the pings that it does not answer
+                    await websocket.send_text(f'{{"view":{as_json(view)},"data":{snapshot.text}}}')
+        except (WebSocketDisconnect, RuntimeError):
+            return  # it is gone; who takes nothing of what it is sent is sent away by its connection
 
 
 def _names(text: str) -> list[str] | None:

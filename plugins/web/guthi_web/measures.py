@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from guthi import Node
 
-__all__ = ["Measure", "exposition", "measures_of"]
+__all__ = ["Histogram", "Measure", "exposition", "measures_of"]
+
+
+class Histogram(NamedTuple):
+    """How often a value was below each bound, in rising order; how often there was one, and their sum."""
+
+    buckets: Sequence[tuple[float, int]]
+    values: int
+    total: float
 
 
 class Measure(NamedTuple):
-    """A figure, with a value for each set of labels. The name begins with `guthi_` and ends with its unit."""
+    """A figure, with a value for each set of labels, or a Histogram. Its name ends with its unit."""
 
     name: str
-    kind: Literal["gauge", "counter"]
+    kind: Literal["gauge", "counter", "histogram"]
     help: str
-    values: Sequence[tuple[Mapping[str, str], float]]
+    values: Sequence[tuple[Mapping[str, str], float | Histogram]]
 
 
 def measures_of(node: Node, pages: int) -> list[Measure]:
@@ -46,18 +54,31 @@ def measures_of(node: Node, pages: int) -> list[Measure]:
 def exposition(measures: Iterable[Measure]) -> bytes:
     """The text that is scraped."""
     from prometheus_client import CollectorRegistry, generate_latest
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+    families: dict[str, Any] = {
+        "gauge": GaugeMetricFamily,
+        "counter": CounterMetricFamily,
+        "histogram": HistogramMetricFamily,
+    }
 
     class Once:
         def collect(self) -> Iterator[Metric]:
             for measure in measures:
                 labels = sorted(measure.values[0][0]) if measure.values else []
-                family = GaugeMetricFamily if measure.kind == "gauge" else CounterMetricFamily
-                metric = family(measure.name, measure.help, labels=labels)
+                metric: Any = families[measure.kind](measure.name, measure.help, labels=labels)
                 for values, value in measure.values:
-                    metric.add_metric([values[label] for label in labels], value)
+                    chosen = [values[label] for label in labels]
+                    if isinstance(value, Histogram):
+                        metric.add_metric(chosen, _buckets(value), value.total)
+                    else:
+                        metric.add_metric(chosen, value)
                 yield metric
 
     registry = CollectorRegistry()
     registry.register(Once())
     return generate_latest(registry)
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, int]]:
+    return [*((repr(bound), count) for bound, count in histogram.buckets), ("+Inf", histogram.values)]

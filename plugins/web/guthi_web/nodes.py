@@ -11,21 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from guthi import Address, GuthiError, MalformedMessage, Member, MemberState, Node, NodeId
+from guthi import Address, MalformedMessage, Member, MemberState, Node, NodeId
+from guthi_web.asking import ask_all
 from guthi_web.views import View
 
-__all__ = ["LINKS", "Links", "has_web", "node_views"]
+__all__ = ["LINKS", "Links", "node_views"]
 
 LINKS = "web.links"
-MOST_ASKED = 128
-ASKED_AT_ONCE = 16
-ASK_TIMEOUT_S = 3.0
 SECRETIVE = ("key", "token", "secret", "password", "credential")
-
-
-def has_web(member: Member) -> bool:
-    """Whether a member runs this plugin."""
-    return any(name == "web" for name, _ in member.plugins)
 
 
 def node_views(node: Node, links: Links) -> list[View]:
@@ -70,27 +63,17 @@ def _row(node: Node, member: Member) -> dict[str, Any]:
 
 
 class Links:
-    """Asks the members that run the plugin with whom they have sessions."""
+    """Who has sessions with whom."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         node.handle(LINKS, lambda incoming: [bytes(peer) for peer in node.network.endpoint.peers])
 
     async def read(self) -> list[dict[str, Any]]:
-        """A row for each node that answered; of many only some are asked."""
-        asked = [each for each in self._node.members if has_web(each)][:MOST_ASKED]
-        turns = asyncio.Semaphore(ASKED_AT_ONCE)
-
-        async def ask(member: Member) -> tuple[NodeId, list[NodeId]] | None:
-            async with turns:
-                try:
-                    return member.id, _read(await self._node.request(member, LINKS, None, timeout_s=ASK_TIMEOUT_S))
-                except GuthiError:
-                    return None
-
-        answers = await asyncio.gather(*(ask(member) for member in asked))
-        told = [(self._node.id, self._node.network.endpoint.peers), *(each for each in answers if each is not None)]
-        return [{"id": str(id), "peers": [str(peer) for peer in peers]} for id, peers in sorted(told)]
+        """A row for each node that answered."""
+        told = await ask_all(self._node, LINKS, _read)
+        told[self._node.id] = list(self._node.network.endpoint.peers)
+        return [{"id": str(id), "peers": [str(peer) for peer in peers]} for id, peers in sorted(told.items())]
 
 
 def _read(value: Any) -> list[NodeId]:

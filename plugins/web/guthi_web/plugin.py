@@ -18,7 +18,9 @@ from guthi_web.service import WEB, Web
 if TYPE_CHECKING:
     import click
 
+    from guthi_web.gate import Gate
     from guthi_web.live import Live
+    from guthi_web.measures import Measure
     from guthi_web.server import Server
     from guthi_web.views import Views
 
@@ -35,13 +37,25 @@ class WebConfig:
     """The table [plugins.web]."""
 
     listen: guthi.Address = guthi.Address("127.0.0.1", 0)
+    """Where it listens, TCP. Port 0: the system chooses, and `guthi web` tells. Off loopback a token is asked for."""
     authentication: Literal["auto", "always"] = "auto"
+    """`auto`: a token is asked for unless it listens on loopback. `always`: there too."""
     token_file: Path | None = None
+    """A file with a token a line, of at least 16 letters, asked for on loopback too. None: the token is derived from
+    the cluster key; `guthi web --token` prints it.
+    """
     hosts: tuple[str, ...] = ()
+    """Host names, besides the machine's, under which browsers may come, be it through a proxy with TLS; addresses and
+    `localhost` are always right.
+    """
     certificate: Path | None = None
+    """A PEM file; with it the server speaks TLS."""
     certificate_key: Path | None = None
+    """The key of the certificate, where it is not in the same file."""
     most_connections: int = 100
+    """How many connections are served at a time; a further one gets the place of one that is idle, or 503."""
     most_pages: int = 50
+    """How many pages may follow the node live."""
 
     def __post_init__(self) -> None:
         if self.most_connections < 1 or self.most_pages < 1:
@@ -51,8 +65,8 @@ class WebConfig:
 
     @property
     def needs_token(self) -> bool:
-        """Whether a token is asked for: always off loopback."""
-        return self.authentication == "always" or not self.listen.is_loopback
+        """Whether a token is asked for: always off loopback, and where somebody took the trouble to write one."""
+        return self.authentication == "always" or not self.listen.is_loopback or self.token_file is not None
 
 
 class WebPlugin(guthi.Plugin):
@@ -68,6 +82,7 @@ class WebPlugin(guthi.Plugin):
         self._web: Web | None = None
         self._live: Live | None = None
         self._views: Views | None = None
+        self._gate: Gate | None = None
         self._server: Server | None = None
         self._serving: asyncio.Task[Any] | None = None
 
@@ -76,6 +91,7 @@ class WebPlugin(guthi.Plugin):
         from guthi_web.access import Access
         from guthi_web.api import make_app
         from guthi_web.gate import Gate
+        from guthi_web.guesses import Guesses
         from guthi_web.live import Live
         from guthi_web.nodes import Links, node_views
         from guthi_web.views import Views
@@ -87,11 +103,12 @@ class WebPlugin(guthi.Plugin):
         access = Access(tokens, [*config.hosts, node.host.name], node.host.entropy(32), address.port)
         views = self._views = Views(asyncio.get_running_loop().time)
         live = self._live = Live(views, node.start, config.most_pages)
-        app = make_app(node, access, views, live)
+        guesses = Guesses()
+        app = make_app(node, access, guesses, views, live)
+        gate = self._gate = Gate(app, access, guesses)
         if bound is not None:
             from guthi_web.server import Server
 
-            gate = Gate(app, access)
             self._server = Server(gate, bound, config.most_connections, config.certificate, config.certificate_key)
         self._web = Web(app, access, views, address, config.certificate is not None)
         for view in node_views(node, Links(node)):
@@ -172,36 +189,20 @@ class WebPlugin(guthi.Plugin):
             self._serving = self.node.start(self._server.run(), "web server")
             log.info("%s serves %s%s", self.node.name, web.url, " (with a token)" if web.access.needs_token else "")
 
-    def _changed(self) -> None:
-        if self._views is not None:
-            self._views.nudge("nodes")
+    @guthi.hookimpl
+    def web_measures(self) -> Sequence[Measure]:
+        """What was not let in, and what services tell that have no plugin of theirs say so."""
+        from guthi_web.adapters import measures
+        from guthi_web.measures import Measure
+
+        refused = sorted(self._gate.refused.items()) if self._gate is not None else []
+        values = [({"status": str(status)}, count) for status, count in refused]
+        return [Measure("guthi_web_refused", "counter", "Requests that were not let in.", values), *measures(self.node)]
 
     @guthi.hookimpl
     def member_joined(self) -> None:
-        """Open pages see it at once."""
-        self._changed()
+        """Open pages see it at once, as they see whatever else becomes of members."""
+        if self._views is not None:
+            self._views.nudge("nodes")
 
-    @guthi.hookimpl
-    def member_updated(self) -> None:
-        """Likewise."""
-        self._changed()
-
-    @guthi.hookimpl
-    def member_suspected(self) -> None:
-        """Likewise."""
-        self._changed()
-
-    @guthi.hookimpl
-    def member_failed(self) -> None:
-        """Likewise."""
-        self._changed()
-
-    @guthi.hookimpl
-    def member_recovered(self) -> None:
-        """Likewise."""
-        self._changed()
-
-    @guthi.hookimpl
-    def member_left(self) -> None:
-        """Likewise."""
-        self._changed()
+    member_updated = member_suspected = member_failed = member_recovered = member_left = member_joined

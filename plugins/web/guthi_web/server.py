@@ -1,12 +1,11 @@
 """Runs the app on the node's own loop: the port, bounded connections, and no signal handlers.
 
-uvicorn does HTTP. It would take over the process's signals, which are the node's; and it would wait for ever for a
-request that never comes, so that a few hundred silent connections would keep everybody out.
+uvicorn does HTTP. It would take over the process's signals, which are the node's; and it would write a warning for each
+request that is malformed or one too many, so that any stranger could fill the log.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 from collections.abc import Generator
@@ -14,22 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h11
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from guthi import Address, AddressUnavailable, ConfigError
+from guthi_web.connections import HttpConnection, WebSocketConnection
 
 __all__ = ["Server", "bind"]
 
-REQUEST_PATIENCE_S = 10.0
 GRACE_S = 1
 LARGEST_HEAD_BYTES = 16 << 10
 LARGEST_MESSAGE_BYTES = 16 << 10
 BACKLOG = 128
-
-log = logging.getLogger("guthi_web")
 
 
 def bind(listen: Address) -> socket.socket:
@@ -44,41 +39,6 @@ def bind(listen: Address) -> socket.socket:
         ) from None
     bound.setblocking(False)
     return bound
-
-
-class _Impatient(H11Protocol):
-    """A connection that is closed when no whole head of a request comes in time, be it the first or a later one."""
-
-    _patience: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._patience = self.loop.call_later(REQUEST_PATIENCE_S, self._give_up)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        is_served = self.cycle is not None and not self.cycle.response_complete
-        if is_served or self.transport.is_closing():
-            self._be_patient()
-        elif self._patience is None and self.transport.get_protocol() is self:
-            self._patience = self.loop.call_later(REQUEST_PATIENCE_S, self._give_up)
-
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        self._be_patient()
-        super().handle_websocket_upgrade(event)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._be_patient()
-        super().connection_lost(exc)
-
-    def _be_patient(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-
-    def _give_up(self) -> None:
-        self._patience = None
-        self.transport.close()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -100,17 +60,17 @@ class Server:
             tls = {"ssl_certfile": str(certificate), "ssl_keyfile": str(key) if key is not None else None}
         self._config = uvicorn.Config(
             app,
-            http=_Impatient,
-            ws="websockets-sansio",
+            http=HttpConnection,
+            ws=WebSocketConnection,
             ws_max_size=LARGEST_MESSAGE_BYTES,
             ws_per_message_deflate=False,  # it costs more processor than it saves network
             lifespan="off",
             log_config=None,
-            log_level=logging.WARNING,
+            log_level=logging.ERROR,
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=most_connections,
+            limit_concurrency=most_connections + 1,  # uvicorn refuses the one that reaches it
             timeout_graceful_shutdown=GRACE_S,
             h11_max_incomplete_event_size=LARGEST_HEAD_BYTES,
             **tls,

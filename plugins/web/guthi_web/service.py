@@ -51,3 +51,4 @@ class Web:
 
 
 WEB: Service[Web] = Service("web")
+"""What the plugin web provides: `node.require(WEB)`."""

@@ -24,6 +24,7 @@ SHARE = 50.0
 SHORTEST_S = 0.1
 CHARACTERS_A_SECOND = 1 << 20
 DEEPEST = 30
+READ_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,19 @@ def as_json(data: Any) -> str:
 
 
 def _dumped(data: Any) -> str:
-    return json.dumps(data, default=_shown, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(data, default=_shown, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    if text.isascii() or _is_unicode(text):
+        return text
+    return json.dumps(data, default=_shown, separators=(",", ":"), allow_nan=False)  # odd characters as numbers
+
+
+def _is_unicode(text: str) -> bool:
+    """Not with the lone surrogates by which Python reads names of files that are no UTF-8 (PEP 383)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _tame(value: Any, depth: int) -> Any:
@@ -114,7 +127,7 @@ class Views:
             self._kept[name].nudged.set()
 
     async def read(self, name: str) -> Snapshot:
-        """What is there now, or was a moment ago. Raises KeyError, and what reading raises."""
+        """What is there now, or was a moment ago. Raises KeyError, what reading raises, and TimeoutError."""
         kept = self._kept[name]
         async with kept.lock:
             if self._clock() - kept.read_at >= self._pause_s(kept):
@@ -126,7 +139,8 @@ class Views:
         kept.nudged.clear()
         data = kept.view.read()
         if inspect.isawaitable(data):
-            data = await data
+            async with asyncio.timeout(READ_PATIENCE_S):
+                data = await data
         text = as_json(data)
         kept.read_at = self._clock()
         kept.took_s = kept.read_at - began

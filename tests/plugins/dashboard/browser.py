@@ -20,7 +20,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-__all__ = ["BROWSER", "DRIVER", "Page", "a_browser", "needs_browser"]
+__all__ = ["BROWSER", "DRIVER", "PATIENCE_S", "Page", "a_browser", "needs_browser"]
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -109,11 +109,11 @@ class Page:
 
         self.until(write)
 
-    def rows(self) -> list[list[str]]:
-        """The cells of the first table, as texts."""
+    def rows(self, table: int = 0) -> list[list[str]]:
+        """The cells of the first table, or of another, as texts."""
         return list(
             self.run(
-                "return [...(document.querySelector('tbody')?.querySelectorAll('tr.row') ?? [])]"
+                f"return [...(document.querySelectorAll('tbody')[{table}]?.querySelectorAll('tr.row') ?? [])]"
                 ".map((row) => [...row.cells].map((cell) => cell.textContent))"
             )
         )

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guthi import MalformedMessage, UsageError
+from guthi.values.codec import Codec
 from guthi_logs.book import QUEUE_LINES, Book, Follower
 from guthi_logs.lines import LONGEST_TEXT, Line, Wish, line_from_wire, line_to_wire
 from guthi_logs.recorder import Recorder
@@ -44,6 +45,15 @@ def test_long_texts_are_cut() -> None:
     book.add(0.0, logging.INFO, "s" * 1000, "t" * 100_000)
     (line,) = book.last(Wish(), 1)
     assert len(line.text) == LONGEST_TEXT and len(line.source) == 120
+
+
+def test_odd_characters_are_written_out() -> None:
+    """One line that cannot be sent would keep all others back."""
+    book = Book(10)
+    book.add(0.0, logging.INFO, "src\udcff", "opened caf\udce9 \u00fc")
+    (line,) = book.last(Wish(), 1)
+    assert (line.source, line.text) == ("src\\udcff", "opened caf\\udce9 \u00fc")
+    assert line_from_wire(Codec().decode(b"".join(Codec().encode(line_to_wire(line))))) == line
 
 
 async def test_a_slow_follower_misses_the_oldest_and_is_told_how_many() -> None:

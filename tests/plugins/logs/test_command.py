@@ -68,3 +68,16 @@ async def test_the_web_server_shows_the_lines_of_all_nodes() -> None:
             assert bob.name == "bob"
             found = (await client.get("/api/events", params={"contains": "started at"})).json()
             assert {row["text"].split()[0] for row in found} == {"alice", "bob"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("two\nlines", "two\n                     lines"),
+        ("\x1b]0;mine\x07", "\\x1b]0;mine\\x07"),
+        ("a\rb\x00\u202e", "a\\rb\\x00\\u202e"),
+        ("tab\tand \u00fc", "tab\tand \u00fc"),
+    ],
+)
+def test_no_text_steers_the_terminal_or_forges_a_line(text: str, shown: str) -> None:
+    assert command.printable(text) == shown

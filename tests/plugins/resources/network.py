@@ -18,7 +18,7 @@ class Dial:
     """A probe that says what it was set to; `restless` machines say something else each time."""
 
     def __init__(self) -> None:
-        self.is_restless = False
+        self.is_restless = self.is_broken = False
         self.says = CALM
 
     def set(self, **changes: Any) -> None:
@@ -27,6 +27,8 @@ class Dial:
 
     def sample(self, now: float) -> Sample:
         """As `Probe` has it."""
+        if self.is_broken:
+            raise FileNotFoundError("the folder is gone")
         if self.is_restless:
             self.set(cpu_percent=(self.says.cpu_percent + 7.3) % 100)
         return self.says

@@ -95,6 +95,18 @@ async def test_a_watcher_is_given_each_change_and_only_the_newest_when_slow(worl
 
 
 @simulated
+async def test_a_machine_that_cannot_be_sampled_for_a_while_is_sampled_later(world: World) -> None:
+    await a_network(world, 2)
+    world.expect("cannot be sampled")
+    dial(world, "n000").is_broken = True
+    await world.sleep(10.0)
+    assert knows(world, "n000", "n000", 10.0)  # the last sample stays
+    dial(world, "n000").is_broken = False
+    dial(world, "n000").set(cpu_percent=77.0)
+    await world.until(lambda: knows(world, "n001", "n000", 77.0))
+
+
+@simulated
 async def test_of_a_node_that_failed_the_last_is_kept_and_of_one_that_left_nothing(world: World) -> None:
     await a_network(world, 3)
     await world.sleep(5.0)

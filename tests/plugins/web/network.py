@@ -27,8 +27,8 @@ def a_web_node(
     tables: dict[str, Any] | None = None,
 ) -> guthi.Node:
     """A node that joins the given ones; `web` is its table [plugins.web], `tables` are those of others."""
-    node = {"name": name, "join": [str(each.address) for each in join], "join_timeout": "5s", "plugins": list(plugins)}
-    quick = {"timeout": "500ms", "keepalive": "100ms", "handshake_timeout": "500ms"}
+    node = {"name": name, "join": [str(each.address) for each in join], "join_timeout": "30s", "plugins": list(plugins)}
+    quick = {"timeout": "5s", "keepalive": "500ms", "handshake_timeout": "5s"}
     settings: dict[str, Any] = {**({"web": web} if web else {}), **(tables or {})}
     mapping: dict[str, Any] = {"node": node, "transport": quick, "plugins": settings}
     if key is not None:
@@ -39,5 +39,5 @@ def a_web_node(
 @asynccontextmanager
 async def a_client(node: guthi.Node, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client of a node's server."""
-    async with httpx.AsyncClient(base_url=node.require(WEB).url, headers=headers, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=node.require(WEB).url, headers=headers, timeout=60) as client:
         yield client

@@ -127,3 +127,21 @@ def test_the_token_of_a_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
             tokens_of_file(file)
     file.write_text(f"# ours\n{TOKEN}\n\n")
     assert tokens_of_file(file)() == [TOKEN]
+
+
+@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "via", "x-real-ip"])
+def test_what_a_proxy_passes_on_is_not_from_this_machine(header: str) -> None:
+    """A proxy on this machine would let in the whole world where no token is asked for."""
+    passed_on = asked({header: "203.0.113.9"})
+    assert status(an_access(), passed_on) == 403
+    assert status(an_access(), asked({header: "203.0.113.9"}, "/healthz")) == 200
+    known = {header: "203.0.113.9", "authorization": f"Bearer {TOKEN}"}
+    assert status(an_access([TOKEN]), asked(known)) == 200
+
+
+def test_behind_a_proxy_that_speaks_tls_pages_are_of_this_server() -> None:
+    name, address = {"host": "alice.example"}, {"host": "10.0.0.5"}
+    assert status(an_access(), asked({**name, "origin": "https://alice.example"})) == 200
+    assert status(an_access(), asked({**name, "origin": "https://bob.example"})) == 403
+    assert status(an_access(), asked({**address, "origin": "https://10.0.0.5"})) == 403
+    assert status(an_access(), asked({"host": "localhost", "origin": "https://localhost"})) == 403

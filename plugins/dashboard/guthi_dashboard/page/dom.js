@@ -29,6 +29,8 @@ export function bytes(value) {
 
 export function seconds(value) {
   if (value === null || value === undefined) return "";
+  if (value < 0.001) return `${(value * 1e6).toFixed(0)} µs`;
+  if (value < 1) return `${(value * 1000).toFixed(value < 0.1 ? 1 : 0)} ms`;
   if (value < 60) return `${value < 10 ? Number(value).toFixed(1) : Math.round(value)} s`;
   if (value < 3600) return `${Math.floor(value / 60)} min ${Math.floor(value % 60)} s`;
   if (value < 86400) return `${Math.floor(value / 3600)} h ${Math.floor((value % 3600) / 60)} min`;
@@ -45,6 +47,11 @@ export const tone = (word) => TONES[word] ?? "faint";
 
 export function mark(word) {
   return make("span", { class: `mark ${tone(word)}` }, word);
+}
+
+// A figure that is to be seen from afar, and what it is of.
+export function tile(title, value, note = "", tone = "") {
+  return make("div", { class: "card tile" }, make("div", { class: "faint" }, title), make("div", { class: `figure ${tone}` }, value), make("div", { class: "faint" }, note));
 }
 
 export function meter(percent) {

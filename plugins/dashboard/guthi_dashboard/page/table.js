@@ -16,7 +16,7 @@ const WRITERS = {
 };
 
 export class Table {
-  // `columns` are {key, title, kind, is_main, write}; `onrow` is called with a row that is clicked.
+  // `columns` are {key, title, kind, is_main, is_wide, is_narrow, write}; `onrow` is called with a row that is clicked.
   constructor(columns, { empty = "nothing", onrow = null, onhover = null, sort = null, descending = false } = {}) {
     this.columns = columns;
     this.options = { empty, onrow, onhover };
@@ -29,6 +29,7 @@ export class Table {
     this.head = make("thead", {}, make("tr", {}, ...columns.map((column) => this.#title(column))));
     this.element = make("div", { class: "scroll", tabIndex: 0 }, make("table", {}, this.head, this.body));
     this.element.addEventListener("scroll", () => this.#draw(), { passive: true });
+    new ResizeObserver(() => this.#draw()).observe(this.element); // with its first rows it grows, and shows more
   }
 
   update(rows) {
@@ -42,8 +43,7 @@ export class Table {
   }
 
   #title(column) {
-    const classes = [NUMERIC.has(column.kind) ? "number" : "", column.is_main === false ? "minor" : ""];
-    return make("th", { class: classes.join(" ").trim(), scope: "col", onclick: () => this.#sortBy(column.key) }, column.title);
+    return make("th", { class: classesOf(column), scope: "col", onclick: () => this.#sortBy(column.key) }, column.title);
   }
 
   #sortBy(key) {
@@ -83,8 +83,7 @@ export class Table {
   #row(row) {
     const cells = this.columns.map((column) => {
       const value = column.write ? column.write(row[column.key], row) : WRITERS[column.kind ?? "text"](row[column.key]);
-      const classes = [NUMERIC.has(column.kind) ? "number" : "", column.is_main === false ? "minor" : ""];
-      const cell = make("td", { class: classes.join(" ").trim() }, value ?? "");
+      const cell = make("td", { class: classesOf(column) }, value ?? "");
       if (typeof value === "string" && value.length > 24) cell.title = value;
       return cell;
     });
@@ -98,6 +97,9 @@ export class Table {
     return element;
   }
 }
+
+const classesOf = ({ kind, is_main, is_wide, is_narrow }) =>
+  [NUMERIC.has(kind) && "number", is_main === false && "minor", is_wide && "wide", is_narrow && "narrow"].filter(Boolean).join(" ");
 
 // Makes these the children, and moves none that is in its place.
 function place(parent, children) {

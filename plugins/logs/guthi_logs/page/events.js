@@ -9,7 +9,7 @@ const COLUMNS = [
   { key: "level", title: "Level", write: mark },
   { key: "node", title: "Node" },
   { key: "source", title: "Source", is_main: false },
-  { key: "text", title: "What", write: (text) => text.split("\n")[0] },
+  { key: "text", title: "What", is_wide: true, write: (text) => text.split("\n")[0] },
 ];
 
 export function mount(root) {

@@ -13,22 +13,30 @@ from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from guthi import GuthiError, Node, Service
+from guthi_web.adapters import durations
+from guthi_web.measures import Measure
 from guthi_web.service import Web
 from guthi_web.views import View, as_json
 
-__all__ = ["add"]
+__all__ = ["add", "measures"]
 
 LONGEST_CALL_S = 3600.0
 MOST_ITEMS = 100_000
 
 
-class _Functions(Protocol):
+class _Calls(Protocol):
+    """What is used of its calls, in which a function's own `on` or `timeout` is an argument like others."""
+
+    async def call(self, name: str, /, *arguments: Any, **named: Any) -> Any: ...
+
+
+class _Functions(durations.HasDurations, Protocol):
     """What is used of the service `RPC`."""
 
     def functions(self) -> Sequence[Any]: ...
     def maps(self) -> Sequence[Any]: ...
     def in_flight(self) -> tuple[int, int]: ...
-    async def call(self, name: str, /, *arguments: Any, on: str | None, timeout: float | None, **named: Any) -> Any: ...
+    def options(self, *, on: str | None, timeout: float | None) -> _Calls: ...
     def map(self, name: str, items: Iterable[Any], *, star: bool, errors: str, timeout: float | None) -> Any: ...
 
 
@@ -57,7 +65,17 @@ def add(node: Node, web: Web) -> None:
     if FUNCTIONS not in node.services:
         return
     rpc, clock = node.require(FUNCTIONS), asyncio.get_running_loop().time
-    web.add_view(View("functions", "The global function store.", lambda: [_function(each) for each in rpc.functions()]))
+    durations.serve(node, rpc)
+
+    def rows() -> list[dict[str, Any]]:
+        here = rpc.durations()
+        return [_function(each, here.get(each.name), node.name) for each in rpc.functions()]
+
+    async def took() -> list[dict[str, Any]]:
+        return await durations.durations_of_all(node, rpc)
+
+    web.add_view(View("functions", "The global function store, and what its calls took here.", rows))
+    web.add_view(View("durations", "How long functions took, on all nodes that run web.", took, 5.0))
     web.add_view(
         View("maps", "Maps that this node runs, or ran of late.", lambda: [_map(m, clock()) for m in rpc.maps()], 0.5)
     )
@@ -67,7 +85,8 @@ def add(node: Node, web: Web) -> None:
     async def call(name: str, call: Call) -> Response:
         """Call a function by name and return its value; what is no JSON is returned as text."""
         try:
-            value = await rpc.call(name, *call.arguments, on=call.on, timeout=call.timeout_s, **call.named)
+            calls = rpc.options(on=call.on, timeout=call.timeout_s)
+            value = await calls.call(name, *call.arguments, **call.named)
         except GuthiError:
             raise
         except Exception as error:  # noqa: BLE001 - the function's own, which is an answer here
@@ -99,7 +118,12 @@ async def _lines(rpc: _Functions, name: str, run: Map) -> AsyncIterator[str]:
         yield json.dumps({"error": type(error).__name__, "message": str(error)}) + "\n"
 
 
-def _function(info: Any) -> dict[str, Any]:
+def measures(node: Node) -> Sequence[Measure]:
+    """How long this node's functions took."""
+    return durations.measures(node.require(FUNCTIONS)) if FUNCTIONS in node.services else ()
+
+
+def _function(info: Any, here: durations.Figures | None, me: str) -> dict[str, Any]:
     return {
         "name": info.name,
         "signature": info.signature,
@@ -107,6 +131,7 @@ def _function(info: Any) -> dict[str, Any]:
         "run": "stream" if info.yields else info.run.value,
         "nodes": list(info.providers),
         "conflicts": list(info.conflicts),
+        "here": durations.shown(here) if here is not None and me in info.providers else None,
     }
 
 

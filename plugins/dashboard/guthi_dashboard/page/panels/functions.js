@@ -9,8 +9,12 @@ const COLUMNS = [
   { key: "signature", title: "Signature", is_main: false },
   { key: "run", title: "Runs", is_main: false },
   { key: "nodes", title: "On", kind: "names" },
+  { key: "calls", title: "Calls", kind: "number" },
+  { key: "errors", title: "Errors", kind: "number", write: (errors) => (errors ? make("span", { class: "bad" }, String(errors)) : errors === 0 ? "0" : "") },
+  { key: "p50_s", title: "Median", kind: "seconds", is_main: false },
+  { key: "p99_s", title: "p99", kind: "seconds" },
   { key: "conflicts", title: "Differs on", kind: "names", is_main: false },
-  { key: "doc", title: "What it does", is_main: false },
+  { key: "doc", title: "What it does", is_main: false, write: (doc) => doc.split("\n")[0] },
 ];
 
 export function mount(root) {
@@ -22,8 +26,12 @@ export function mount(root) {
     make("div", { class: "pair" }, caller.element, make("section", { class: "card" }, make("h2", {}, "Maps of this node"), maps)),
   );
 
+  let rows = [], took = new Map();
+
   return (view, data) => {
-    if (view === "functions") table.update(data);
+    if (view === "functions") rows = data;
+    if (view === "durations") took = new Map(data.map((row) => [row.name, row]));
+    if (view === "functions" || view === "durations") table.update(rows.map((row) => ({ ...row, ...took.get(row.name) })));
     if (view === "calls") calls.textContent = `${data.running} calls run here, ${data.waited_for} are waited for`;
     if (view === "maps") {
       maps.replaceChildren(...data.slice(-10).reverse().map(drawn));
@@ -37,12 +45,19 @@ function drawn(map) {
   if (map.total !== null || map.is_over) bar.value = map.total === null ? 1 : map.done;
   const rest = map.is_over ? `over after ${seconds(map.seconds)}` : map.remaining_s === null ? "running" : `${seconds(map.remaining_s)} left`;
   const parts = Object.entries(map.nodes).map(([name, part]) => {
-    const mean = part.done ? `, ${((part.seconds / part.done) * 1000).toFixed(1)} ms each` : "";
-    return `${name}: ${part.done} done, ${part.in_hand} in hand${mean}${part.losses ? `, lost ${part.losses} times` : ""}`;
+    const mean = part.done ? `, ${seconds(part.seconds / part.done)} each` : "";
+    const told = `${part.done} done, ${part.in_hand} in hand${mean}${part.losses ? `, lost ${part.losses} times` : ""}`;
+    return make("div", { class: "part" }, make("span", {}, name), share(map.done ? part.done / map.done : 0), make("span", { class: "faint" }, told));
   });
   return make("div", { class: "map-run", "data-function": map.function, "data-over": map.is_over },
     make("div", {}, make("strong", {}, map.function), ` ${map.done} of ${map.total ?? "?"}${map.failed ? `, ${map.failed} failed` : ""}, ${rest}`),
-    bar, ...parts.map((text) => make("div", { class: "faint" }, text)));
+    bar, ...parts);
+}
+
+function share(part) {
+  const fill = make("i");
+  fill.style.width = `${100 * part}%`;
+  return make("span", { class: "meter" }, fill);
 }
 
 function calling() {

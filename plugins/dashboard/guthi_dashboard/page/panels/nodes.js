@@ -1,7 +1,7 @@
 // The tab Nodes: who is in the network, who is connected to whom, and a way to join others.
 
 import { post } from "/dashboard/api.js";
-import { make, mark, seconds } from "/dashboard/dom.js";
+import { bytes, make, mark, seconds, tile } from "/dashboard/dom.js";
 import { drawMap } from "/dashboard/map.js";
 import { Table, filterBox } from "/dashboard/table.js";
 
@@ -12,29 +12,54 @@ const COLUMNS = [
   { key: "port", title: "Port", kind: "number" },
   { key: "zone", title: "Zone", is_main: false },
   { key: "role", title: "Role", is_main: false },
-  { key: "rtt_ms", title: "Round trip, ms", kind: "number", is_main: false },
+  { key: "rtt_ms", title: "RTT, ms", kind: "number", is_main: false },
   { key: "age_s", title: "Up for", kind: "seconds", is_main: false, write: (age) => (age === undefined ? "" : seconds(age)) },
   { key: "verdict", title: "Reason" },
-  { key: "plugins", title: "Plugins", is_main: false, write: (plugins) => Object.keys(plugins).join(", ") },
+  { key: "plugins", title: "Plugins", is_main: false, is_narrow: true, write: (plugins) => Object.keys(plugins).join(", ") },
   { key: "id", title: "Id", is_main: false },
 ];
 
 export function mount(root) {
-  const table = new Table(COLUMNS, { empty: "no nodes" });
+  const table = new Table(COLUMNS, { empty: "no nodes" }), tiles = make("div", { class: "tiles" });
   const picture = make("div");
-  const seen = { nodes: [], links: [], ages: new Map() };
+  const seen = { nodes: [], links: [], samples: [], ages: new Map() };
   root.append(
+    tiles,
     make("section", { class: "card" }, make("div", { class: "bar" }, filterBox(table), ...connecting()), table.element),
     make("section", { class: "card" }, make("h2", {}, "Who is connected to whom"), picture),
   );
 
   return (view, data) => {
+    if (view === "resources") seen.samples = data;
     if (view === "resources") seen.ages = new Map(data.map((row) => [row.id, row.process_age_s + Date.now() / 1000 - row.at_s]));
     if (view === "links") seen.links = data;
     if (view === "nodes") seen.nodes = data;
     if (view !== "links") table.update(seen.nodes.map((row) => ({ ...row, age_s: row.state === "alive" ? seen.ages.get(row.id) : undefined })));
-    if (view !== "resources") picture.replaceChildren(drawMap(seen.nodes, seen.links));
+    const shape = JSON.stringify([seen.nodes.map((row) => [row.id, row.name, row.state]), seen.links]);
+    if (shape !== seen.shape) picture.replaceChildren(drawMap(seen.nodes, seen.links));
+    seen.shape = shape;
+    tiles.replaceChildren(...summed(seen));
   };
+}
+
+function summed({ nodes, links, samples }) {
+  const count = (state) => nodes.filter((node) => node.state === state).length;
+  const [alive, suspect, failed] = ["alive", "suspect", "failed"].map(count);
+  const zones = new Set(nodes.map((node) => node.zone).filter(Boolean));
+  const found = [tile("Alive", alive, `of ${nodes.length} known`, "good")];
+  found.push(tile("Failed", failed, suspect ? `${suspect} suspected` : "none suspected", failed ? "bad" : suspect ? "warn" : ""));
+  found.push(tile("Zones", zones.size || "–", [...zones].slice(0, 4).join(", ")));
+  found.push(tile("Sessions", links.reduce((sum, link) => sum + link.peers.length, 0) || "–", "as both ends tell"));
+  const living = new Set(nodes.filter((node) => node.state === "alive").map((node) => node.id));
+  const machines = samples.filter((row) => living.has(row.id));
+  if (machines.length) {
+    const sum = (key) => machines.reduce((whole, row) => whole + row[key], 0);
+    const busy = sum("cpu_percent") / machines.length;
+    const used = sum("memory_total_bytes") - sum("memory_available_bytes");
+    found.push(tile("CPU", `${Math.round(busy)} %`, `mean of ${machines.length} nodes`, busy >= 85 ? "bad" : busy >= 60 ? "warn" : ""));
+    found.push(tile("Memory", bytes(used), `of ${bytes(sum("memory_total_bytes"))}`));
+  }
+  return found;
 }
 
 function connecting() {

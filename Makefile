@@ -4,7 +4,7 @@ BIN := .venv/bin
 PROJECTS := $(wildcard kernel/pyproject.toml plugins/*/pyproject.toml apps/*/pyproject.toml)
 CODE := kernel plugins apps tests
 
-.PHONY: demo test check bench figures screenshots soak scale docs dist check-dist format clean
+.PHONY: demo test check bench figures screenshots fuzz chaos soak scale docs reference dist check-dist format clean
 
 demo: .venv/ready
 	$(BIN)/guthi demo mandelbrot
@@ -24,9 +24,18 @@ bench: .venv/bench-ready
 	    $(if $(SECONDS),--seconds $(SECONDS)) $(if $(STARTS),--starts $(STARTS)) \
 	    $(if $(OUTPUT),--output $(OUTPUT),$(if $(PEERS)$(SECONDS)$(STARTS),,--output docs))
 
-# A million mutated datagrams against whole nodes; fewer: make soak COUNT=20000 SEED=7
+# A million mutated datagrams against whole nodes; fewer: make fuzz COUNT=20000 SEED=7
+fuzz: .venv/ready
+	PYTHONPATH=. $(BIN)/python -m tests.fuzz $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
+
+# Faults on real nodes on five hosts, which are namespaces, for ten minutes; less: make chaos MINUTES=2 SEED=7
+chaos: .venv/ready
+	PYTHONPATH=. $(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(ONLY),--only $(ONLY)) $(if $(OUTPUT),--output $(OUTPUT))
+
+# Real nodes under steady load for an hour, which may use no more at its end than at its beginning: make soak MINUTES=20
 soak: .venv/ready
-	PYTHONPATH=. $(BIN)/python -m tests.soak $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=. $(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 # Simulated worlds of up to a thousand nodes, some minutes; only some of them: make scale ONLY=membership
 scale: .venv/ready
@@ -36,7 +45,7 @@ scale: .venv/ready
 figures: .venv/bench-ready
 	set -e; for each in $(or $(ONLY),mutex_messages health); do PYTHONPATH=. $(BIN)/python -m tests.figures.$$each; done
 
-# The pictures of docs/dashboard.md, which need chromium and chromium-driver
+# The pictures of docs/dashboard.md and docs/whiteboard.md, which need chromium and chromium-driver
 screenshots: .venv/ready
 	PYTHONPATH=. $(BIN)/python -m tests.figures.screenshots
 
@@ -48,10 +57,14 @@ dist: .venv/ready
 
 # What a stranger does with them: installs them into a clean environment, writes a plugin, tests it, runs the demo
 check-dist: dist
-	GUTHI_WHEELS=$(CURDIR)/dist $(BIN)/pytest tests/system/test_wheels.py
+	GUTHI_WHEELS=$(CURDIR)/dist $(BIN)/pytest tests/system/test_wheels.py tests/system/test_upgrade.py
 
 docs: .venv/ready-for-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# The pages that are made of the code: docs/api, and parts of docs/configuration.md and docs/hooks.md
+reference: .venv/ready
+	PYTHONPATH=. $(BIN)/python -m tests.reference
 
 format: .venv/ready
 	$(BIN)/ruff format $(CODE)

@@ -1,8 +1,8 @@
 """Every Python example of the docs runs: alone, as a reader would run it, in a process of its own.
 
-A fence ```` ```python ```` is run; ```` ```python no-run ```` is not. With `title="NAME"` an example, in whatever
-language and run or not, is a file of that name, which later examples of the page find beside them. An example that
-defines tests is given to pytest, any other to Python with warnings as errors; it shows by `assert` what it gives.
+What the words behind the language of a fence mean is in fences.py. An example that defines tests is given to pytest,
+any other to Python with warnings as errors; it shows by `assert` what it gives. Pages that are walked through command
+by command are in test_walks.py.
 """
 
 from __future__ import annotations
@@ -11,60 +11,57 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.docs.fences import PAGES, ROOT, Fence, fences_of
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TIMEOUT_S = 100.0
+STAGE = Path(__file__).parent / "stage.py"
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One fenced example of a page; `line` is that of its fence."""
-
-    line: int
-    file: str
-    text: str
-    runs: bool
-
-    @property
-    def command(self) -> list[str]:
-        """How a reader would run it."""
-        if re.search(r"^(async )?def test_", self.text, re.MULTILINE):
-            return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", self.file]
-        return [sys.executable, "-W", "error", self.file]
+def is_run(fence: Fence) -> bool:
+    return fence.language == "python" and not fence.says("no-run")
 
 
-def examples_of(page: str) -> list[Example]:
-    """The examples of a page that are run or are files."""
-    found = []
-    for fence in FENCE.finditer(page):
-        language, words, text = fence.groups()
-        title = re.search(r'title="([^"]+)"', words)
-        runs = language == "python" and "no-run" not in words.split()
-        line = page.count("\n", 0, fence.start()) + 1
-        if runs or title:
-            found.append(Example(line, title[1] if title else f"example_at_line_{line}.py", text, runs))
-    return found
+def file_of(fence: Fence) -> str:
+    return fence.file("title") or f"example_at_line_{fence.line}.py"
+
+
+def command(fence: Fence) -> list[str]:
+    """How a reader would run it."""
+    if re.search(r"^(async )?def test_", fence.text, re.MULTILINE):
+        return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", file_of(fence)]
+    return [sys.executable, "-W", "error", file_of(fence)]
+
+
+def run(order: list[str], folder: Path, where: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GUTHI_", "PYTEST_"))}
+    done = subprocess.run(order, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == 0, f"{where}:\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    fences = [fence for fence in fences_of(page.read_text()) if is_run(fence) or fence.file("title")]
+    for fence in fences:
+        file = tmp_path / file_of(fence)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(fence.text)
+        if is_run(fence) and not fence.says("stage"):
+            run(command(fence), tmp_path, f"{page.name}, line {fence.line}")
+    if on_stage := [file_of(fence) for fence in fences if fence.says("stage")]:
+        run([sys.executable, str(STAGE), *on_stage], tmp_path, f"{page.name}, what has the word `stage`")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GUTHI_", "PYTEST_"))}
-    for example in examples_of(page.read_text()):
-        file = tmp_path / example.file
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(example.text)
-        if not example.runs:
-            continue
-        done = subprocess.run(
-            example.command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S
-        )
-        assert done.returncode == 0, f"{page.name}, line {example.line}:\n{done.stdout}{done.stderr}"
+def test_an_example_that_is_not_run_by_itself_is_a_file_of_its_page(page: Path) -> None:
+    """Such a file is run by a walk through the page, or by a test of its own, as those of plugins.md."""
+    fences = fences_of(page.read_text())
+    skipped = [fence.line for fence in fences if fence.language == "python" and fence.says("no-run")]
+    files = [fence.line for fence in fences if any(fence.file(word) for word in ("title", "append", "replace"))]
+    assert sorted(set(skipped) - set(files)) == []
 
 
 def test_what_is_run_and_what_is_not() -> None:
@@ -84,12 +81,36 @@ d
 ```python title="test_e.py"
 async def test_e(): ...
 ```
+```python stage
+f
+```
 """
-    examples = examples_of(page)
-    assert [(example.line, example.file, example.runs) for example in examples] == [
+    fences = fences_of(page)
+    assert [(fence.line, file_of(fence), is_run(fence)) for fence in fences if fence.language != "console"] == [
         (2, "example_at_line_2.py", True),
         (8, "later.py", False),
         (11, "node.toml", False),
         (14, "test_e.py", True),
+        (17, "example_at_line_17.py", True),
     ]
-    assert examples[0].command[-1] == "example_at_line_2.py" and "pytest" in examples[-1].command
+    assert command(fences[0])[-1] == "example_at_line_2.py" and "pytest" in command(fences[-2])
+    assert [fence.says("stage") for fence in fences] == [False] * 5 + [True]
+
+
+def test_files_are_made_and_changed(tmp_path: Path) -> None:
+    page = """
+```python title="a/b.py"
+first
+last
+```
+```python append="a/b.py"
+end
+```
+```python replace="a/b.py"
+last
+and more
+```
+"""
+    for fence in fences_of(page):
+        fence.put_into(tmp_path)
+    assert (tmp_path / "a" / "b.py").read_text() == "first\nlast\nand more\n\n\nend\n"

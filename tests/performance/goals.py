@@ -29,6 +29,8 @@ MEASURES = {
     "uneven_over_ideal": Measure("1 in 100 slow, over ideal", less_is_better=True),
     "picture_ms": Measure("Mandelbrot, ms", less_is_better=True),
     "sections_s": Measure("5 on a lock, sections/s", less_is_better=False),
+    "valid_read_us": Measure("valid copy read, µs", less_is_better=True),
+    "seen_us": Measure("write seen by another, µs", less_is_better=True),
     "idle_percent": Measure("idle, % processor", less_is_better=True),
 }
 
@@ -78,5 +80,8 @@ GOALS = (
     Goal("picture_ms", "Guthi, two workers", "multiprocessing.Pool", 1 / 0.97),
     Goal("sections_s", "Guthi, five nodes", "Redis lock", 1.0, 3),
     Goal("sections_s", "Guthi, five nodes", "Redis lock, asking each ms", 1.0, 3),
+    Goal("valid_read_us", "Guthi, variables", "", 1.0),
+    Goal("valid_read_us", "Guthi, variables", "Redis, cached by its clients", 1.0),
+    Goal("seen_us", "Guthi, variables", "Redis, cached by its clients", 1.0),
     Goal("idle_percent", "Guthi, four idle nodes", "", 1.0, 0.3),
 )

@@ -26,6 +26,7 @@ __all__ = [
     "Arrays",
     "Bulk",
     "Calls",
+    "Copies",
     "Files",
     "Floats",
     "Idles",
@@ -37,6 +38,7 @@ __all__ = [
     "Ready",
     "Trees",
     "Uneven",
+    "Writes",
     "in_tasks",
     "naps",
     "payload",
@@ -165,6 +167,22 @@ class Locks(Protocol):
 
     async def sections(self, each: int) -> None:
         """So many critical sections of each, one after another; check that they were."""
+
+
+@runtime_checkable
+class Copies(Protocol):
+    """A value of which the reader has a copy."""
+
+    async def read_valid(self, times: int) -> None:
+        """Read it so often, while the copy is valid."""
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """A value that one writes, and of which another has a copy."""
+
+    async def seen(self) -> float:
+        """Write it; returns how many seconds later the reader knows that its copy is not valid any more."""
 
 
 @runtime_checkable

@@ -22,6 +22,7 @@ from performance.shape import (
     Arrays,
     Bulk,
     Calls,
+    Copies,
     Files,
     Idles,
     InFlight,
@@ -30,6 +31,7 @@ from performance.shape import (
     Pictures,
     Trees,
     Uneven,
+    Writes,
     naps,
     payload,
 )
@@ -41,6 +43,7 @@ WARM_BYTES = 1 << 20
 MAP_ITEMS = 20_000
 UNEVEN_TASKS = 1000
 NOTICES = 20
+VALID_READS, READ_TURNS, SEEN_WRITES = 5_000, 9, 300
 IDLE_S = 5.0
 
 Measures: TypeAlias = dict[str, float]
@@ -161,6 +164,16 @@ async def _locks(client: Locks, _: Trial) -> Measures:
     return {"sections_s": CONTENDERS * SECTIONS / await _seconds(client.sections(SECTIONS))}
 
 
+async def _copies(client: Copies, _: Trial) -> Measures:
+    await client.read_valid(VALID_READS)
+    reads_s = [await _seconds(client.read_valid(VALID_READS)) / VALID_READS for _turn in range(READ_TURNS)]
+    return {"valid_read_us": statistics.median(reads_s) * 1e6}
+
+
+async def _writes(client: Writes, _: Trial) -> Measures:
+    return {"seen_us": statistics.median([await client.seen() for _write in range(SEEN_WRITES)]) * 1e6}
+
+
 async def _idle(client: Idles, trial: Trial) -> Measures:
     await client.settle()
     before_s = [processor_time_s(pid) for pid in trial.server_pids]
@@ -191,6 +204,8 @@ _WORKS: tuple[tuple[type, Callable[[Any, Trial], Awaitable[Measures]]], ...] = (
     (Bulk, _bulk),
     (Files, _file),
     (Trees, _tree),
+    (Copies, _copies),
+    (Writes, _writes),
     (Arrays, _array_sum),
     (Maps, _map),
     (Uneven, _uneven),

@@ -29,10 +29,12 @@ from guthi.errors import UsageError
 __all__ = ["STEP", "EscapeTimes", "Region", "View", "render", "render_band"]
 
 EscapeTimes: TypeAlias = npt.NDArray[np.uint32]
+"""A row of pixels after another: how long each takes to escape, in 1/STEP of an iteration; 0: it does not."""
 _Floats: TypeAlias = npt.NDArray[np.float64]
 _Flags: TypeAlias = npt.NDArray[np.bool_]
 
-STEP: Final = 256  # escape times count in this fraction of an iteration
+STEP: Final = 256
+"""Escape times count in this fraction of an iteration."""
 
 _ESCAPE_SIZE: Final = 256.0  # |z|² beyond which z is gone: 16²
 _ESCAPE_SIZE_LOG2: Final = 8.0

@@ -28,6 +28,7 @@ from guthi_rpc import RPC, Rpc, current_call
 __all__ = ["FUNCTION", "MandelbrotPlugin", "Share", "render_distributed", "split_rows"]
 
 FUNCTION: Final = "mandelbrot.render_band"
+"""The name in the global store of the function that computes a band."""
 
 
 class MandelbrotPlugin(guthi.Plugin):
@@ -44,6 +45,7 @@ class MandelbrotPlugin(guthi.Plugin):
         """
 
         largest_band_pixels: int = 2**26
+        """The largest band that one call may ask for; four bytes of memory a pixel."""
 
     def __init__(self, node: guthi.Node, config: Config) -> None:
         super().__init__(node, config)

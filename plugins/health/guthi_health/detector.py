@@ -77,6 +77,7 @@ class Remind:
 
 
 Effect: TypeAlias = Ping | Relay | Note | Accuse | Remind
+"""What a detector can ask for; it does nothing by itself."""
 
 
 class Detector:

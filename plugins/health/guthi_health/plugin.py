@@ -27,11 +27,17 @@ class HealthConfig:
     """The table [plugins.health]. `interval` and `timeout` None: as the detector has them."""
 
     detector: str = "echo"
+    """The [failure detector](health.md#detectors): `echo`, `swim`, `phi-accrual`, or one that a plugin brings."""
     interval: guthi.Duration | None = None
+    """How often the detector asks; none: its own, `20s` for `echo`, `700ms` for `swim`, `1s` for `phi-accrual`."""
     timeout: guthi.Duration | None = None
+    """How long it waits for an answer; none: its own, `10s` for `echo`, `350ms` for `swim`, `5s` for `phi-accrual`."""
     most_events: int = 10_000
+    """How many [pending events](health.md#pending-events) this node keeps at most."""
     most_bytes: guthi.Size = 256 << 20
+    """How many bytes of them."""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    """What else the detector can be told, as in `settings = { tries = 5 }`; see [health](health.md#detectors)."""
 
     def __post_init__(self) -> None:
         if self.most_events < 0:

@@ -149,3 +149,4 @@ class Health:
 
 
 HEALTH: Service[Health] = Service("health")
+"""What the plugin health provides: `node.require(HEALTH)`."""

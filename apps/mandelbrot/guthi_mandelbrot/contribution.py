@@ -7,7 +7,7 @@ is under way goes out together with the next.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,15 +123,20 @@ async def contributions(dvar: Dvar, picture: str) -> list[Contribution]:
     return found
 
 
-def shares(told: Iterable[Contribution]) -> list[Share]:
-    """The share of each node, sorted by name; a band counts as taken over from whoever began and did not finish it.
+def shares(told: Iterable[Contribution], lost: Container[str] | None = None) -> list[Share]:
+    """The share of each node, sorted by name.
 
+    A band counts as taken over from whoever began and did not finish it, if that node is among those that were `lost`
+    (None: where that is not known, it counts): one that lives may have been too slow with a band that two had.
     A band that several computed (it was late, or its answer was lost with its node) counts once, for whoever took the
     least time; the time is that of all.
     """
     everybody = sorted(told, key=lambda each: each.node)
     left_by: Mapping[int, str] = {
-        row: each.node for each in everybody for row in sorted(each.begun.keys() - each.done.keys())
+        row: each.node
+        for each in everybody
+        if lost is None or each.node in lost
+        for row in sorted(each.begun.keys() - each.done.keys())
     }
     quickest = _quickest(everybody)
     result = []

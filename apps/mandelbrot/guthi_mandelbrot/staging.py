@@ -156,7 +156,8 @@ class _Painter:
             job = await canvas.follow(band_is_there)
             wall_s = time.perf_counter() - start
         by_name = {name: Share(name) for name in self.launcher.processes}  # also those that were started late
-        by_name.update((share.node, share) for share in shares(await contributions(self.dvar, _PICTURE)))
+        lost = [name for name, process in self.launcher.processes.items() if process.returncode is not None]
+        by_name.update((share.node, share) for share in shares(await contributions(self.dvar, _PICTURE), lost))
         return _Painted(times, list(by_name.values()), wall_s, [name for _, name in job.leaders])
 
     async def _begin(self, processes: Sequence[NodeProcess]) -> None:

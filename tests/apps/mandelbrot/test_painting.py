@@ -91,6 +91,8 @@ def test_what_was_taken_over_is_found_out() -> None:
     first, second = shares([bob, alice])
     assert (first.node, first.bands, first.rows, first.busy_s, first.taken_over) == ("alice", 1, 10, 0.5, {})
     assert (second.bands, second.taken_over, second.resumed_rows) == (2, {"alice": 1}, 4)
+    assert shares([bob, alice], lost=["alice"])[1].taken_over == {"alice": 1}
+    assert shares([bob, alice], lost=[])[1].taken_over == {}  # alice was only too slow
 
 
 def test_a_band_that_two_computed_counts_once_and_its_time_twice() -> None:

@@ -14,7 +14,7 @@ from guthi.messages.requests import Incoming
 from guthi.testing import Link, PowerLost, SimulatedNode, World
 
 NAMES = ["alice", "bob", "carol", "dave", "erin"]
-QUICK = {"transport": {"keepalive": "500ms", "timeout": "1s", "handshake_timeout": "1s"}}
+QUICK = {"keepalive": "500ms", "timeout": "1s"}
 ROUGH = Link(latency_s=0.001, jitter_s=0.004, loss=0.05, duplicate=0.02, reorder=0.1)
 EVERY_S = 0.2
 TROUBLE_S = 1.5
@@ -59,7 +59,12 @@ def nothing(world: World) -> None:
 
 
 async def sweep(
-    world: World, trouble: Trouble = partition_and_crash, *, body_bytes: int = 20, late_s: float = 0.01
+    world: World,
+    trouble: Trouble = partition_and_crash,
+    *,
+    body_bytes: int = 20,
+    late_s: float = 0.01,
+    handshake_timeout: str = "1s",
 ) -> Ledger:
     """Start five nodes and let all ask all, while there is trouble; then all are to be connected."""
     ledger = Ledger()
@@ -73,8 +78,10 @@ async def sweep(
             self.node.handle("work", ledger.work)
 
     world.network.set_link(ROUGH)
+    transport = {**QUICK, "handshake_timeout": handshake_timeout}
     for name in NAMES:
-        world.add(name, plugins=[WorkPlugin], join=[NAMES[0]] if name != NAMES[0] else [], disk=False, **QUICK)
+        join = [NAMES[0]] if name != NAMES[0] else []
+        world.add(name, plugins=[WorkPlugin], join=join, disk=False, transport=transport)
     await asyncio.gather(*(node.start() for node in world.nodes.values()))
     trouble(world)
     await asyncio.gather(*(_ask_all(world, ledger, node, body_bytes, late_s) for node in world.nodes.values()))

@@ -288,12 +288,12 @@ def test_the_command_shows_every_pair(capsys: pytest.CaptureFixture[str]) -> Non
             assert any(line.split()[:3] == ["alice", "bob", "alive"] for line in lines)
 
 
-def test_the_hook_has_a_line_in_the_docs() -> None:
+def test_the_hook_has_a_place_in_the_docs() -> None:
     from pathlib import Path
 
     page = (Path(__file__).parents[3] / "docs" / "hooks.md").read_text()
     assert HealthPlugin.hookspecs is not None
-    assert "[health](health.md#detectors-of-your-own): `failure_detectors`." in page
+    assert "### failure_detectors\n\nBrought by [health](health.md)." in page
 
 
 def test_two_detectors_of_one_name_are_refused() -> None:

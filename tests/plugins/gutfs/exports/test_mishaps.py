@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -107,22 +108,25 @@ def as_nobody() -> Iterator[None]:
 
 
 @pytest.fixture
-def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An export of nobody's, with a folder in it whose names can be read, and no more; and a file that cannot."""
-    place = tmp_path_factory.mktemp("closed")
-    for each in (place, place.parent, place.parent.parent):
-        each.chmod(0o755)
-    data = place / "data"
-    (data / "names only").mkdir(parents=True)
-    (data / "names only" / "x").write_bytes(b"x")
-    (data / "secret").write_bytes(b"a secret")
-    if os.geteuid() == 0:
-        for each in (place, data, data / "names only", data / "names only" / "x", data / "secret"):
-            os.chown(each, NOBODY, NOBODY)
-    (data / "names only").chmod(0o444)
-    (data / "secret").chmod(0o000)
-    yield data
-    (data / "names only").chmod(0o755)
+def closed() -> Iterator[Path]:
+    """An export of nobody's, with a folder in it whose names can be read, and no more; and a file that cannot.
+
+    It is not in pytest's own folders, which nobody may not enter.
+    """
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        data = place / "data"
+        (data / "names only").mkdir(parents=True)
+        (data / "names only" / "x").write_bytes(b"x")
+        (data / "secret").write_bytes(b"a secret")
+        if os.geteuid() == 0:
+            for each in (place, data, data / "names only", data / "names only" / "x", data / "secret"):
+                os.chown(each, NOBODY, NOBODY)
+        (data / "names only").chmod(0o444)
+        (data / "secret").chmod(0o000)
+        yield data
+        (data / "names only").chmod(0o755)
 
 
 async def test_a_folder_that_shows_names_only_hides_no_other(closed: Path) -> None:

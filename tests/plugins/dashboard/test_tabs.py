@@ -152,7 +152,7 @@ def test_a_thousand_nodes_are_shown_and_scrolled(
     monkeypatch.setattr(nodes, "_nodes", lambda node: rows)
     page = page_of(driver, keeper)
     page.until(lambda: page.one("#summary").text == "999 alive, 1 failed")
-    assert 10 < len(page.all("tr.row")) < 100
+    assert 10 < page.until(lambda: len(page.all("tr.row"))) < 100
     page.run("document.querySelector('.scroll').scrollTop = 500 * 34")
     page.until(lambda: any(row[0] == "node0500" for row in page.rows()))
     assert len(page.all("tr.row")) < 100 and len(page.all("svg.map circle")) == 1000

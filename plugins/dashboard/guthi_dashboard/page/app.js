@@ -8,9 +8,11 @@ import { Table, filterBox } from "/dashboard/table.js";
 const place = (id) => document.getElementById(id);
 let open = null; // the panel that is shown: {panel, show(view, data)}
 const newest = new Map(); // view -> what was last told of it
+let lacksScript = false; // the node went away before the panel's script came
 const live = new Live(told, (state) => {
   place("connection").textContent = state;
   place("connection").className = `mark ${state === "live" ? "good" : "warn"}`;
+  if (state === "live" && lacksScript) location.reload();
 }, isAdmitted);
 
 function told(view, data) {
@@ -42,11 +44,19 @@ async function choose(panel) {
   history.replaceState(null, "", `#${panel.name}`);
   const root = make("div", { class: "panel", id: `panel-${panel.name}` });
   root.style.display = "contents";
-  const mount = panel.script ? (await import(panel.script)).mount : (element) => plain(panel, element);
+  live.watch([...new Set(["nodes", ...panel.views])]);
+  let mount = (element) => plain(panel, element);
+  try {
+    if (panel.script) mount = (await import(panel.script)).mount;
+    lacksScript = false;
+  } catch (error) {
+    lacksScript = true;
+    place("panel").replaceChildren(make("section", { class: "card bad" }, `The node does not answer: ${error.message}`));
+    return;
+  }
   place("panel").replaceChildren(root);
   open = { panel, show: mount(root, panel) };
   for (const view of panel.views) if (newest.has(view)) open.show(view, newest.get(view));
-  live.watch([...new Set(["nodes", ...panel.views])]);
 }
 
 // A node that was started anew does not know the cookie that its former life gave.

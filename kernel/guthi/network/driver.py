@@ -145,7 +145,10 @@ class Driver:
             self._ring(now)
         self._tell()
         scheduled, self._scheduled = self._scheduled, True  # what is gathered leaves at once: it needs no further pump
-        self._gather()
+        try:
+            self._gather()
+        except Exception:
+            log.exception("messages of this turn were lost; what else there is leaves")
         self._scheduled = scheduled
         self._wants_pump = False
         port.send_many(self._endpoint.take_datagrams(now))

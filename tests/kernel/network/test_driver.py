@@ -105,6 +105,25 @@ async def test_what_is_gathered_at_the_end_of_a_turn_leaves_in_it() -> None:
     assert station.sent == [[b"several words"], [b"the last"]]
 
 
+async def test_a_failure_to_gather_does_not_stop_the_node(caplog: pytest.LogCaptureFixture) -> None:
+    station, failures = Station(), [LookupError("lost")]
+
+    def gather() -> None:
+        if failures:
+            raise failures.pop()
+
+    driver = Driver(asyncio.get_running_loop(), cast("Endpoint", station), [], lambda _: None, gather=gather)
+    station.outgoing.append(b"beside it")
+    driver.attach(station)
+    await asyncio.sleep(0)
+    assert station.sent == [[b"beside it"]] and "LookupError" in caplog.text
+    station.outgoing.append(b"later")
+    driver.touch()
+    await asyncio.sleep(0)
+    assert station.sent == [[b"beside it"], [b"later"]]
+    driver.detach()
+
+
 async def test_an_answer_that_is_ready_leaves_at_once() -> None:
     station = Station()
 

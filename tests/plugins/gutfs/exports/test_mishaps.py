@@ -243,15 +243,16 @@ async def test_an_upload_that_is_given_up_as_it_begins_leaves_nothing(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with local_files(writable(data)) as files:
-        may_begin, begin = threading.Event(), files._writer.begin
+        is_asked, may_begin, begin = threading.Event(), threading.Event(), files._writer.begin
 
         def later(path: str) -> DraftFile:
+            is_asked.set()
             assert may_begin.wait(30)
             return begin(path)
 
         monkeypatch.setattr(files._writer, "begin", later)
         beginning = asyncio.create_task(files.draft("/d/a"))
-        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(is_asked.wait, 30)
         beginning.cancel()
         with pytest.raises(asyncio.CancelledError):
             await beginning

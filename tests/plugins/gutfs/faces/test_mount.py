@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import guthi
 from guthi_gutfs import GUTFS
 from guthi_gutfs.chunks import CHUNK_BYTES
 from guthi_gutfs.faces.mount import MountedTree, mount
+
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -93,6 +95,13 @@ def can_mount() -> bool:
     return has_tools and os.access("/dev/fuse", os.R_OK | os.W_OK)
 
 
+def eventually(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 @pytest.mark.skipif(not can_mount(), reason="this system has no libfuse 2, or no /dev/fuse")
 def test_programs_use_it_as_a_folder(server: guthi.BlockingNode, tmp_path: Path) -> None:
     pytest.importorskip("fuse")
@@ -101,19 +110,15 @@ def test_programs_use_it_as_a_folder(server: guthi.BlockingNode, tmp_path: Path)
     call = [sys.executable, "-m", "guthi", "fs", "mount", str(folder), "--join", str(server.address)]
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as process:
         try:
-            for _ in range(200):
-                if os.path.ismount(folder) or process.poll() is not None:
-                    break
-                time.sleep(0.05)
+            eventually(lambda: os.path.ismount(folder) or process.poll() is not None)
             if not os.path.ismount(folder):
-                pytest.skip("this system lets nobody mount")
+                pytest.skip(f"this system lets nobody mount: {process.communicate()[1]}")
             data = os.urandom(3 * CHUNK_BYTES + 7)
             (folder / "p" / "large").write_bytes(data)
             assert server.require(GUTFS).read("/p/large") == data
             assert (folder / "p" / "large").read_bytes() == data
             server.require(GUTFS).write("/p/large", b"changed")
-            time.sleep(0.2)  # the word of it is on its way
-            assert (folder / "node" / "server" / "p" / "large").read_bytes() == b"changed"
+            eventually(lambda: (folder / "node" / "server" / "p" / "large").read_bytes() == b"changed")
             shutil.copy(folder / "p/large", folder / "p/copy")
             assert sorted(os.listdir(folder / "p")) == ["copy", "large"]
             os.remove(folder / "p" / "large")

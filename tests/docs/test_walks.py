@@ -28,6 +28,8 @@ LEFT_OUT = re.compile(r"python3? -m venv|(\S*/)?pip |source |\. |mypy ")
 INSTALL = re.compile(r"pip install -e '?\.")
 TERMINAL = re.compile(r"guthi (run|up) ")
 PORTS = ("6969", "6970")
+# What would make programs print other lines: with CI, pytest does not cut those of its summary.
+OTHER_OUTPUT = re.compile("GUTHI_|PYTEST_|(CI|BUILD_NUMBER|FORCE_COLOR|NO_COLOR|PY_COLORS)$")
 
 VARIANTS = {"id": "[a-z2-7]{13}", "by": r"\s+by \w+", "number": r"\d+", "gap": r"\s+"}
 VARYING = re.compile(r"(?P<id>\b[a-z2-7]{13}\b)|(?P<by> +by \w+)|(?P<number>\d+)|(?P<gap> +)")
@@ -43,8 +45,8 @@ class Walk:
         self._ports = {port: free_port() for port in PORTS}
         self._terminals: list[tuple[subprocess.Popen[str], Path]] = []
         bin_folder = str(Path(sys.executable).parent)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("GUTHI_", "PYTEST_"))}
-        own = {"PATH": f"{bin_folder}:{kept['PATH']}", "PYTHONUNBUFFERED": "1"}
+        kept = {name: value for name, value in os.environ.items() if not OTHER_OUTPUT.match(name)}
+        own = {"PATH": f"{bin_folder}:{kept['PATH']}", "PYTHONUNBUFFERED": "1", "COLUMNS": "80"}
         self._environment = kept | own | {"PYTEST_ADDOPTS": "-p no:asyncio -p no:cacheprovider"}
 
     def follow(self, fence: Fence) -> None:

@@ -143,8 +143,12 @@ class Datagrams(Protocol):
     def send_many(self, datagrams: Iterable[Departing]) -> None:
         """The same for several, in order, as they are made; a port may save system calls."""
 
-    def poll(self, limit_s: float) -> bool:
-        """Look for datagrams for as long without sleeping; True when some came and were handed over."""
+    def poll(self, limit_s: float, ended: Callable[[bool], None]) -> None:
+        """Keep the loop from sleeping until a datagram comes, for so long at most, and tell whether one came.
+
+        Other callbacks of the loop run meanwhile. While it polls, to ask again is to poll for longer. A port may be
+        unable to, and say nothing.
+        """
 
     def close(self) -> None:
         """Release the port; nothing is received afterwards."""

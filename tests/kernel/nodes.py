@@ -65,8 +65,8 @@ class _Port:
         for departing in datagrams:
             self.send(*departing)
 
-    def poll(self, limit_s: float) -> bool:
-        return self._port.poll(limit_s)
+    def poll(self, limit_s: float, ended: Callable[[bool], None]) -> None:
+        self._port.poll(limit_s, ended)
 
     def close(self) -> None:
         self._port.close()

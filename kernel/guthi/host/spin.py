@@ -1,8 +1,10 @@
-"""Decides whether to poll for an answer before sleeping: a quick answer then need not wait for a sleeping core to wake.
+"""Decides whether to poll before sleeping: what comes soon then need not wait for a sleeping core to wake.
 
-Waking a core costs more than all else on the path of a short call; polling for as long costs a core. It pays where the
-answer comes within the limit, and harms where the peer needs the same core to answer. So each try is noted, and when
-fewer than LEAST_SUCCESS of the recent ones had success, polling rests for REST_TURNS occasions and then tries anew.
+To wake a core, and to fill its caches again, is half of a short call; to poll for as long costs a core. Who
+awaits an answer has reason to poll, and who has just given one: the next question may be there soon. Nobody else has.
+It pays where something comes within the limit, and harms where the peer needs the same core to say it. So each try is
+noted, and when fewer than LEAST_SUCCESS of the recent ones had success, polling rests for REST_TURNS occasions and
+then tries anew.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ class Spin:
         self._rest_turns = 0
 
     def pays(self) -> bool:
-        """An answer is awaited: True if it should be polled for."""
+        """An answer or a question is expected: True if it should be polled for."""
         if self.limit_s <= 0:
             return False
         if self._rest_turns:
@@ -34,7 +36,7 @@ class Spin:
             return False
         return True
 
-    def tried(self, *, success: bool) -> None:
+    def tried(self, success: bool) -> None:
         """Polling brought a datagram, or nothing within the limit."""
         self._success += (success - self._success) * SMOOTHING
         if self._success < LEAST_SUCCESS:

@@ -19,6 +19,7 @@ from typing import Any
 
 from guthi.api import Address, Announcement, Beacon, Buffer, DatagramReceiver, Departing, Ecn, Workers
 from guthi.errors import AddressUnavailable, ConfigError
+from guthi.host.memory import keep_freed_memory
 from guthi.host.offload import (
     ANCILLARY_BYTES,
     Note,
@@ -42,6 +43,7 @@ UNFRAGMENTED_BYTES = 1200  # what any path takes in one piece, for systems that 
 # On Linux: send as it is, never in fragments, and whatever the system believes of the path: sessions find out.
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
 RECEIVES_A_TURN = 8  # then what came is answered: the sender is not kept waiting until the queue is empty
+_clock = time.perf_counter  # noqa: TID251 - of the port alone; the clock of a loop may count in milliseconds
 LONE_BYTES = 1200  # what is shorter comes alone as a rule: to look for more would cost a call that finds nothing
 
 
@@ -53,6 +55,8 @@ class UdpPort:
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self._loop, self._socket, self._receiver, self._path_bytes = loop, bound, receiver, path_bytes
+        self._polls_until, self._keeps_awake = 0.0, False
+        self._poll_ended: Callable[[bool], None] | None = None  # who waits for the outcome of polling
         self._view = memoryview(bytearray(LARGEST_DATAGRAM_BYTES))
         self._views = [self._view]
         # What came beside the last datagram, raw and read: it mostly comes beside the next one, too.
@@ -118,20 +122,28 @@ class UdpPort:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
 
-    def poll(self, limit_s: float) -> bool:
-        """Look for datagrams for as long without sleeping; True when some came and were handed over."""
-        clock = time.perf_counter  # noqa: TID251 - the loop's clock stands still during a callback
-        give_up_at = clock() + limit_s
-        while not self._receive():
-            if clock() >= give_up_at or self._socket.fileno() < 0:
-                return False
-        return True
+    def poll(self, limit_s: float, ended: Callable[[bool], None]) -> None:
+        """Keep the loop awake until a datagram comes, for so long at most, and tell whether one came."""
+        self._polls_until, self._poll_ended = _clock() + limit_s, ended
+        if not self._keeps_awake:
+            self._keeps_awake = True
+            self._loop.call_soon(self._keep_awake)
+
+    def _keep_awake(self) -> None:
+        """A loop that has a callback to run looks at its sockets, but does not sleep over it."""
+        if self._poll_ended is not None and _clock() < self._polls_until and self._socket.fileno() >= 0:
+            self._loop.call_soon(self._keep_awake)
+        else:
+            self._keeps_awake = False
+            self._end_poll(came=False)
+
+    def _end_poll(self, *, came: bool) -> None:
+        ended, self._poll_ended = self._poll_ended, None
+        if ended is not None:
+            ended(came)
 
     def _on_readable(self) -> None:
-        self._receive()
-
-    def _receive(self) -> bool:
-        """Hand over what has arrived; False when nothing had."""
+        """Hand over what has arrived."""
         came = False
         receive, received = self._socket.recvmsg_into, self._receiver.datagram_received
         for _ in range(RECEIVES_A_TURN):
@@ -155,8 +167,9 @@ class UdpPort:
             if size < LONE_BYTES or self._socket.fileno() < 0:
                 break
         if came:
+            if self._poll_ended is not None:
+                self._end_poll(came=True)
             self._receiver.turn_ended()
-        return came
 
 
 class SystemHost:
@@ -175,6 +188,7 @@ class SystemHost:
 
     async def open_datagrams(self, address: Address, receiver: DatagramReceiver) -> UdpPort:
         """Bind a port; raises AddressUnavailable with the mend."""
+        keep_freed_memory()  # messages are about to come
         loop = asyncio.get_running_loop()
         resolved = await self.resolve(address)
         if not resolved:

@@ -269,10 +269,9 @@ class Requests:
             asked.cut(NodeClosed("the node was closed before the answer came"))
         self._serving.close()
 
-    @property
-    def awaits_answers(self) -> bool:
-        """True while a request of ours has no answer."""
-        return bool(self._waiting)
+    def expects_more(self) -> bool:
+        """True while a request of ours has no answer, and, asked for the first time since, when we gave one."""
+        return self._serving.has_answered() or bool(self._waiting)
 
     # ---- time
 

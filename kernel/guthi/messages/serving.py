@@ -60,7 +60,7 @@ class Serving:
         self._holding = Holding(wire)
         self._behind = self._holding.behind
         self._log = CalmLog(log, asyncio.get_running_loop().time)
-        self._closed = False
+        self._closed = self._has_answered = False
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -75,6 +75,11 @@ class Serving:
     def forget(self, topic: str) -> None:
         """Answer the topic no more."""
         self._handlers.pop(topic, None)
+
+    def has_answered(self) -> bool:
+        """Whether a request was answered since this was asked last."""
+        answered, self._has_answered = self._has_answered, False
+        return answered
 
     def serve(self, caller: Caller, deadline: float | None, payload: memoryview) -> None:
         """A request or a cast has come. Raises MalformedMessage for a cast when too much is under way for that peer."""
@@ -204,6 +209,7 @@ class Serving:
         peer, _, request_id, channel = caller
         if request_id is None or self._closed:
             return
+        self._has_answered = True
         plain = plain_cbor(value)
         if plain is not None and channel == UNORDERED and self._bundles.put(peer, REPLY, "", request_id, 0, plain):
             self._holding.answered(peer, len(plain))

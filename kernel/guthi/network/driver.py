@@ -3,7 +3,7 @@
 All that happens in one turn of the loop is answered at its end, so that frames share datagrams: a datagram that
 arrives, a message that the app sends and a deadline all lead to one `_pump`, at most one a turn. What arrives is told
 to the layer above at once; if that leads to an answer at once, it leaves at once too. After one that the app
-caused, while it awaits an answer, the port may be polled for a moment (see `spin`).
+caused, and after an answer, the port may be polled for a moment if something is expected to come (see `spin`).
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Driver:
         on_event: Callable[[EndpointEvent], None],
         *,
         spin: Spin | None = None,
-        awaits_answers: Callable[[], bool] = lambda: False,
+        expects: Callable[[], bool] = lambda: False,
         gather: Callable[[], None] = lambda: None,
     ) -> None:
-        self._spin, self._awaits_answers = spin or Spin(0.0), awaits_answers
+        self._spin, self._expects = spin or Spin(0.0), expects
         self._gather = gather
         self._loop, self._endpoint, self._on_event = loop, endpoint, on_event
         self._timed: tuple[Timed, ...] = (endpoint, *timed)
@@ -125,6 +125,8 @@ class Driver:
             self._scheduled = scheduled
         if self._wants_pump:
             self._pump()
+            if self._spin.limit_s:
+                self._poll()
         else:
             self.touch()  # tasks that this woke run first, and may have something to send
 
@@ -133,8 +135,8 @@ class Driver:
         if not self._wants_pump:
             return
         self._pump()
-        if self._port is not None and self._awaits_answers() and self._spin.pays():
-            self._spin.tried(success=self._port.poll(self._spin.limit_s))
+        if self._spin.limit_s:
+            self._poll()
 
     def _pump(self) -> None:
         port = self._port
@@ -155,6 +157,10 @@ class Driver:
         for callback in tuple(self._after_pump):
             callback()
         self._arm(now)
+
+    def _poll(self) -> None:
+        if self._port is not None and self._expects() and self._spin.pays():
+            self._port.poll(self._spin.limit_s, self._spin.tried)
 
     def _tell(self) -> None:
         while events := self._endpoint.take_events():

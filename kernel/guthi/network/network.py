@@ -92,7 +92,7 @@ class Network:
             [_GossipTimer(self), self.requests, self.broadcasting],
             Receiving(self, self._loop).on_event,
             spin=Spin(config.transport.busy_poll_us / 1e6),
-            awaits_answers=lambda: self.requests.awaits_answers,
+            expects=self.requests.expects_more,
             gather=self.requests.flush,
         )
         self._backpressure = Backpressure(self.endpoint.buffered_bytes)

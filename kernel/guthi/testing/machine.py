@@ -179,9 +179,8 @@ class SimulatedPort:
         for datagram, destination, mark in datagrams:
             self.send(datagram, destination, mark)
 
-    def poll(self, limit_s: float) -> bool:
-        """Nothing comes while a callback runs."""
-        return False
+    def poll(self, limit_s: float, ended: Callable[[bool], None]) -> None:
+        """A simulated loop does not sleep."""
 
     def close(self) -> None:
         """Release the port; what is buffered is lost."""

@@ -35,7 +35,7 @@ __all__ = ["Inbox"]
 
 WINDOW_BYTES = INITIAL_COUNTED_CREDIT_BYTES
 BULK_PLACES = INITIAL_BULK_CREDIT
-LARGE_BYTES = 4 * 1024 * 1024  # from here on a buffer of whole pages pays
+LARGE_BYTES = 5 * 1024 * 1024  # from here on a buffer of whole pages pays; below, memory is kept (see `host.memory`)
 PRIVATE = {"flags": memory_maps.MAP_PRIVATE | memory_maps.MAP_ANONYMOUS} if hasattr(memory_maps, "MAP_PRIVATE") else {}
 MADV_HUGEPAGE: int | None = getattr(memory_maps, "MADV_HUGEPAGE", None)
 MAX_GAPS = 262_144  # how many gaps all channels together may have, beyond the first missing message of each
@@ -90,7 +90,10 @@ class _Channel:
 
 
 class Inbox:
-    """All messages of one session that are not yet delivered."""
+    """All messages of one session that are not yet delivered.
+
+    `credit_is_due` tells that a bulk message, or half a window, has been used up since the last CREDIT frame.
+    """
 
     def __init__(self, max_message_bytes: int) -> None:
         self._max_message_bytes = max_message_bytes
@@ -102,6 +105,7 @@ class Inbox:
         self._bulk_begun = self._bulk_done = 0
         self._counted_granted = INITIAL_COUNTED_CREDIT_BYTES
         self._bulk_granted = INITIAL_BULK_CREDIT
+        self.credit_is_due = False
 
     def message(self, frame: Message, deliveries: list[MessageReceived]) -> None:
         """A whole message arrived."""
@@ -159,15 +163,9 @@ class Inbox:
             self._give_back(frame.total)
         self._settle(frame.channel, channel, frame.sequence, deliveries)
 
-    def credit_frame(self) -> bytes | None:
-        """A CREDIT frame when half a window has been used up since the last one."""
-        counted, bulk = self._counted_done + WINDOW_BYTES, self._bulk_done + BULK_PLACES
-        if counted - self._counted_granted < WINDOW_BYTES // 2 and bulk == self._bulk_granted:
-            return None
-        return self.current_credit_frame()
-
-    def current_credit_frame(self) -> bytes:
+    def credit_frame(self) -> bytes:
         """A CREDIT frame with all that is granted by now."""
+        self.credit_is_due = False
         self._counted_granted = self._counted_done + WINDOW_BYTES
         self._bulk_granted = self._bulk_done + BULK_PLACES
         return encode_credit(self._counted_granted, self._bulk_granted)
@@ -200,8 +198,11 @@ class Inbox:
     def _give_back(self, size_bytes: int) -> None:
         if size_bytes > COUNTED_MESSAGE_BYTES:
             self._bulk_done += 1
+            self.credit_is_due = True
         else:
             self._counted_done += size_bytes + MESSAGE_COST_BYTES
+            if self._counted_granted - self._counted_done <= WINDOW_BYTES // 2:
+                self.credit_is_due = True
 
     def _complete(
         self, number: int, channel: _Channel, sequence: int, body: Buffer, deliveries: list[MessageReceived]

@@ -40,6 +40,10 @@ class Pacer:
         self._tokens_bytes = tokens if tokens < capacity else capacity
         self._filled_at = now
 
+    def suffices(self, size_bytes: int) -> bool:
+        """Whether so much may leave without anything being put in."""
+        return size_bytes < self._tokens_bytes
+
     def spend(self, size_bytes: int) -> None:
         """A datagram leaves; the last one may overdraw."""
         self._tokens_bytes -= size_bytes

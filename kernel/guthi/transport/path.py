@@ -34,6 +34,7 @@ __all__ = ["Path"]
 
 BUDGET = 3
 TRIAL_PROBES = 3
+SPARE_DATAGRAMS = 2  # for what messages cost beyond their bytes
 _NOT_ECT = Ecn.NOT_ECT
 
 
@@ -103,18 +104,30 @@ class Path:
 
     # ---- sending
 
-    def begin_turn(self, in_flight_bytes: int, now: float) -> Ecn:
-        """Data waits: count what time has earned the pacer; returns the mark for the datagrams of the turn."""
+    def begin_turn(self, in_flight_bytes: int, waiting_bytes: int, now: float) -> Ecn:
+        """Data waits: count what time has earned the pacer; returns the mark for the datagrams of the turn.
+
+        Where the pacer would let all leave as it is, which is so with short messages now and then, nothing is counted.
+        """
         congestion = self.congestion
-        gain = SLOW_START_GAIN if congestion.in_slow_start else GAIN
-        self._pacer.fill(congestion.window_bytes, self.round_trip.smoothed_s, congestion.datagram_bytes, now, gain)
+        if not self._pacer.suffices(waiting_bytes + SPARE_DATAGRAMS * congestion.datagram_bytes):
+            self._fill_pacer(now)
         return self.marking.mark if 2 * in_flight_bytes >= congestion.window_bytes else _NOT_ECT
 
-    def admits(self, in_flight_bytes: int) -> bool:
+    def _fill_pacer(self, now: float) -> bool:
+        """Count what time has earned; whether that is anything."""
+        congestion, pacer = self.congestion, self._pacer
+        gain = SLOW_START_GAIN if congestion.in_slow_start else GAIN
+        pacer.fill(congestion.window_bytes, self.round_trip.smoothed_s, congestion.datagram_bytes, now, gain)
+        return pacer.allows
+
+    def admits(self, in_flight_bytes: int, now: float) -> bool:
         """Whether one more datagram of data may leave."""
         if self.former is not None and self._budget_bytes <= 0:
             return False
-        return in_flight_bytes < self.congestion.window_bytes and self._pacer.allows
+        if in_flight_bytes >= self.congestion.window_bytes:
+            return False
+        return self._pacer.allows or self._fill_pacer(now)
 
     @property
     def _has_budget(self) -> bool:

@@ -323,10 +323,12 @@ class Session:
         self._epoch_due = self._sealing.is_due(self._recovery.next_number, now)
         if self._epoch_due and self._sealing.is_exhausted(self._recovery.next_number):
             return  # `on_deadline` ends it
-        credit = self._inbox.current_credit_frame() if self._credit_due else self._inbox.credit_frame()
+        credit = self._inbox.credit_frame() if self._credit_due or self._inbox.credit_is_due else None
         path, recovery = self._path, self._recovery
         data_waits = self._outbox.ready
-        self._turn_mark = path.begin_turn(recovery.in_flight_bytes, now) if data_waits else _NOT_ECT
+        self._turn_mark = _NOT_ECT
+        if data_waits:
+            self._turn_mark = path.begin_turn(recovery.in_flight_bytes, self._outbox.buffered_bytes, now)
         sent = 0
         while (datagram := self._next_datagram(credit, now, data_waits=data_waits)) is not None:
             credit = None
@@ -341,7 +343,7 @@ class Session:
             yield self._path_probe(probe_bytes, now)
 
     def _next_datagram(self, credit: bytes | None, now: float, *, data_waits: bool) -> bytes | None:
-        has_data = data_waits and (self._probes_due or self._path.admits(self._recovery.in_flight_bytes))
+        has_data = data_waits and (self._probes_due or self._path.admits(self._recovery.in_flight_bytes, now))
         asks = has_data or self._ping_due or credit is not None
         due = self._acknowledgements.deadline
         if not asks and (due is None or due > now):

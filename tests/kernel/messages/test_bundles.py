@@ -173,7 +173,23 @@ async def test_a_topic_that_cannot_be_sent_is_the_callers_error(here: End) -> No
     for topic in ("x" * 256, "\ud800"):
         with pytest.raises(UsageError):
             here.requests.ask(THERE, topic, 1, None)
-    assert not here.requests.awaits_answers and not here.watched
+    assert not here.requests.expects_more() and not here.watched
+
+
+async def test_more_is_expected_while_an_answer_is_awaited_and_once_after_one_was_given(here: End) -> None:
+    assert not here.requests.expects_more()
+    calls = asked(here, [1, 2])
+    assert here.requests.expects_more() and here.requests.expects_more()
+    here.requests.flush()
+    here.other.requests.received(HERE, b"".join(here.posts[0].parts))
+    here.other.requests.flush()
+    assert here.other.requests.expects_more()
+    assert not here.other.requests.expects_more()
+    here.requests.received(THERE, b"".join(here.other.posts[0].parts))
+    await asyncio.gather(*calls)
+    for call in list(here.requests._waiting.values()):
+        here.requests.let_go(call)
+    assert not here.requests.expects_more()
 
 
 async def test_the_last_answers_leave_before_the_end(here: End) -> None:

@@ -50,9 +50,8 @@ class Station:
         if batch:
             self.sent.append(batch)
 
-    def poll(self, limit_s: float) -> bool:
+    def poll(self, limit_s: float, ended: Callable[[bool], None]) -> None:
         self.polls.append(limit_s)
-        return False
 
     def max_datagram_bytes(self, destination: Address) -> int:
         return 1200
@@ -65,11 +64,11 @@ class Station:
 
 
 def driven(
-    station: Station, on_event: Callable[[EndpointEvent], None], *, limit_s: float = 0.0, awaits: bool = False
+    station: Station, on_event: Callable[[EndpointEvent], None], *, limit_s: float = 0.0, expects: bool = False
 ) -> Driver:
     endpoint = cast("Endpoint", station)
     loop = asyncio.get_running_loop()
-    driver = Driver(loop, endpoint, [], on_event, spin=Spin(limit_s), awaits_answers=lambda: awaits)
+    driver = Driver(loop, endpoint, [], on_event, spin=Spin(limit_s), expects=lambda: expects)
     driver.attach(station)
     return driver
 
@@ -172,12 +171,43 @@ async def test_a_deadline_rings_once_and_an_earlier_one_is_not_missed() -> None:
     assert station.rang == 1
 
 
-@pytest.mark.parametrize(("awaits", "polls"), [(True, [50e-6]), (False, [])])
-async def test_it_polls_only_while_an_answer_is_awaited(awaits: bool, polls: list[float]) -> None:
+@pytest.mark.parametrize(("expects", "polls"), [(True, [50e-6]), (False, [])])
+async def test_it_polls_only_while_something_is_expected(expects: bool, polls: list[float]) -> None:
     station = Station()
-    driven(station, lambda _: None, limit_s=50e-6, awaits=awaits)
+    driven(station, lambda _: None, limit_s=50e-6, expects=expects)
     await asyncio.sleep(0)
     assert station.polls == polls
+
+
+@pytest.mark.parametrize(("expects", "polls"), [(True, [50e-6]), (False, [])])
+async def test_it_polls_after_an_answer_that_leaves_at_once(expects: bool, polls: list[float]) -> None:
+    station = Station()
+
+    def answer(_: EndpointEvent) -> None:
+        station.outgoing.append(b"answer")
+        driver.touch()
+
+    driver = driven(station, answer, limit_s=50e-6, expects=expects)
+    await asyncio.sleep(0)
+    station.polls.clear()
+    driver.datagram_received(b"question", SOMEWHERE)
+    driver.turn_ended()
+    assert station.sent == [[b"answer"]]
+    assert station.polls == polls
+
+
+async def test_it_does_not_ask_what_is_expected_where_polling_is_off() -> None:
+    station, loop = Station(), asyncio.get_running_loop()
+
+    def expects() -> bool:
+        raise AssertionError("it is of no use")
+
+    driver = Driver(loop, cast("Endpoint", station), [], lambda _: None, expects=expects)
+    driver.attach(station)
+    station.outgoing.append(b"question")
+    driver.touch()
+    await asyncio.sleep(0)
+    assert (station.polls, station.sent) == ([], [[b"question"]])
 
 
 async def test_a_condition_is_looked_at_after_each_pump_and_not_for_ever() -> None:

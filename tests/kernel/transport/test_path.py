@@ -12,7 +12,9 @@ from guthi.api import Address
 from guthi.security.handshake import TransportKeys
 from guthi.transport.events import MessageReceived, SessionEvent, SessionMoved
 from guthi.transport.links import LinkState
-from guthi.transport.path import BUDGET
+from guthi.transport.pacing import BUCKET_DATAGRAMS
+from guthi.transport.path import BUDGET, Path
+from guthi.transport.recovery import SentPacket
 from guthi.transport.session import Session
 
 HOME, REBOUND, ABROAD, VICTIM = (
@@ -204,3 +206,40 @@ def test_a_copy_of_each_datagram_from_elsewhere_diverts_nothing_for_long() -> No
     assert sorted(a.bodies) == sorted(b"re %d" % number for number in range(20))
     astray = sum(len(datagram) for datagram, source, to in world.record if to == VICTIM)
     assert astray < 20 * 5 * 200
+
+
+# ---- how soon
+
+
+def admitted(path: Path, now: float, size_bytes: int = 1200) -> int:
+    """How many datagrams leave at this moment of more than enough, as far as the pacer goes."""
+    sent = 0
+    while path.admits(0, now):
+        path.sent(SentPacket(sent, now, size_bytes, []))
+        sent += 1
+    path.end_turn(0, more_waits=True)
+    return sent
+
+
+def test_short_messages_now_and_then_leave_at_once_for_ever() -> None:
+    path = Path(1200, 0.0, TRIP_S)
+    for turn in range(200):
+        now = turn * TRIP_S
+        path.begin_turn(0, 500, now)
+        assert path.admits(0, now)
+        path.sent(SentPacket(turn, now, 560, []))
+
+
+def test_a_turn_that_is_longer_than_its_messages_seemed_is_paced_all_the_same() -> None:
+    path = Path(1200, 0.0, TRIP_S)
+    path.begin_turn(0, 4000, 0.0)  # in tiny messages, whose headers are many times that
+    assert BUCKET_DATAGRAMS <= admitted(path, 0.0) <= BUCKET_DATAGRAMS + 1
+    assert path.pace_at is not None and path.pace_at > 0.0
+
+
+def test_short_messages_before_leave_no_more_to_a_long_one_than_the_bucket_holds() -> None:
+    path = Path(1200, 0.0, TRIP_S)
+    path.begin_turn(0, 500, TRIP_S)
+    path.sent(SentPacket(0, TRIP_S, 560, []))
+    path.begin_turn(0, 1 << 20, 2 * TRIP_S)
+    assert BUCKET_DATAGRAMS <= admitted(path, 2 * TRIP_S) <= BUCKET_DATAGRAMS + 1

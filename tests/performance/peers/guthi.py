@@ -22,7 +22,7 @@ from performance.shape import Floats, Missing, Ready, in_tasks, payload
 
 SETTLE_S = 3.0
 AVAILABLE_S = 10.0
-POLL_US = 50
+POLL_US = 300
 NARROW_BYTES = 1400
 
 

@@ -12,10 +12,12 @@ from hashlib import sha256
 
 from guthi.api import Buffer
 
-__all__ = ["CHUNK_BYTES", "DIGEST_BYTES", "chunk_count", "chunk_span", "digest_of", "root_of"]
+__all__ = ["CHUNK_BYTES", "DIGEST_BYTES", "MOST_ASKED", "chunk_count", "chunk_span", "digest_of", "root_of"]
 
 CHUNK_BYTES = 1 << 20
 DIGEST_BYTES = 32
+MOST_ASKED = 4
+"""How many chunks one request asks for at most: from there on what a request costs by itself hardly counts."""
 
 
 def digest_of(data: Buffer) -> bytes:

@@ -10,6 +10,7 @@ from tests.plugins.gutfs.network import a_network, folder_of
 
 import guthi
 from guthi.testing import World, simulated
+from guthi_gutfs.chunks import MOST_ASKED
 from guthi_gutfs.serving.operations import MOST_INLINE_BYTES, MOST_OPERATIONS
 from guthi_gutfs.serving.promises import MOST_WATCHES
 
@@ -18,7 +19,10 @@ UP = "/p/../../etc/passwd"
 
 BAD: list[tuple[str, Any]] = [
     *((topic, odd) for topic in ("gutfs.do", "gutfs.chunk", "gutfs.changes") for odd in (None, 1, ["x"], {"a": 1}, [])),
-    *(("gutfs.cached", odd) for odd in (None, b"short", "text", ["x"])),
+    *(
+        ("gutfs.cached", odd)
+        for odd in (None, b"x" * 32, "text", ["x"], [], [b"short"], [b"x" * 32] * (MOST_ASKED + 1))
+    ),
     *(("gutfs.announce", odd) for odd in (None, [None], [[NODE, 1]], [[NODE, 1, [[UP, True, True]]]])),
     ("gutfs.do", [False, ["stat"]]),
     ("gutfs.do", [False, ["stat", 1]]),
@@ -40,8 +44,8 @@ BAD: list[tuple[str, Any]] = [
     ("gutfs.do", [False, ["delete", "/p", 1, None]]),
     *(("gutfs.replica", odd) for odd in (None, [], ["/p", b"", -1], ["/p", b"", True], ["/p", 1, 0])),
     ("gutfs.replica", ["/p", b"", 1 << 70]),
-    ("gutfs.chunk", [UP, 0, 0]),
-    ("gutfs.chunk", ["/p/a", 0, -1]),
+    ("gutfs.chunk", [UP, 0, [0]]),
+    *(("gutfs.chunk", ["/p/a", 0, odd]) for odd in (0, [], [-1], [True], ["0"], [0] * (MOST_ASKED + 1))),
     ("gutfs.changes", [None, 0, [UP]]),
     ("gutfs.changes", [None, 0, ["/p"] * (MOST_WATCHES + 1)]),
 ]

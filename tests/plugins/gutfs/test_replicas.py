@@ -287,3 +287,39 @@ async def test_all_have_the_same_and_nothing_acknowledged_is_lost(world: World, 
     lost = ledger.acknowledged - ledger.given_up - set(found.values())
     assert not lost, f"{sorted(lost)} of {sorted(ledger.acknowledged)}"
     assert all(service(world, name) for name in names)
+
+
+@simulated
+async def test_that_one_replica_leaves_disturbs_no_reader(world: World, tmp_path: Path) -> None:
+    """Found by `make chaos SEED=1` (docs/bugs-found.md): NodeClosed of the one that left, or AmbiguousName."""
+    world.network.set_link(Link(latency_s=0.005, jitter_s=0.01))
+    alice, bob, _ = await a_network(world, tmp_path, replicas(NAMES[:3]), **SOON)
+    leaving = asyncio.Event()
+
+    async def write() -> int:
+        number = 0
+        while not leaving.is_set():
+            number += 1
+            await alice.write(f"{AT}/file", b"%d" % number)  # so that replicas have different versions for a moment
+            await asyncio.sleep(0.02)
+        return number
+
+    async def read() -> int:
+        count = 0
+        while not leaving.is_set():
+            assert int(await bob.read(f"{AT}/file")) > 0
+            assert [each.path for each in await bob.list(AT)] == [f"{AT}/file"]
+            count += 1
+        return count
+
+    await alice.write(f"{AT}/file", b"0")
+    assert await all_the_same(world, tmp_path, NAMES[:3]) == {"file": b"0"}
+    await alice.write(f"{AT}/file", b"1")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(write())
+        readers = [group.create_task(read()) for _ in range(4)]
+        await asyncio.sleep(1.0)
+        await world.nodes["carol"].stop()
+        await asyncio.sleep(1.0)
+        leaving.set()
+    assert min(each.result() for each in readers) > 20

@@ -26,8 +26,8 @@ def served(world: World) -> Counter[str]:
         handlers = node.node.network.requests._serving._handlers
         for topic in (CHUNK, CACHED):
 
-            def counting(incoming: Any, name: str = name, answer: Any = handlers[topic]) -> Any:
-                count[name] += 1
+            def counting(incoming: Any, name: str = name, topic: str = topic, answer: Any = handlers[topic]) -> Any:
+                count[name] += len(incoming.value[2] if topic == CHUNK else incoming.value)
                 return answer(incoming)
 
             handlers[topic] = counting
@@ -51,6 +51,21 @@ async def test_those_that_have_fetched_are_holders_too(world: World, tmp_path: P
     count = served(world)
     assert await dave.read("/p/large") == data
     assert sum(count.values()) == COUNT and all(count[name] >= 2 for name in NAMES[:3])
+
+
+@simulated
+async def test_who_has_fetched_a_part_is_a_holder_of_that_part(world: World, tmp_path: Path) -> None:
+    world.network.set_link(Link(latency_s=0.001, bandwidth_bytes_s=20e6, queue_bytes=1 << 20))
+    _, bob, carol, _ = await a_network(world, tmp_path, ONE_OWNER, read_ahead="4 MiB")
+    data = await a_file(world, tmp_path)
+    pieces = bob.chunks("/p/large")
+    for _ in range(COUNT // 2):
+        await anext(pieces)
+    await pieces.aclose()  # type: ignore[attr-defined]
+    assert COUNT // 2 <= bob.cache().chunks < COUNT
+    count = served(world)
+    assert await carol.read("/p/large") == data
+    assert count["bob"] >= 1 and sum(count.values()) <= COUNT + count["bob"]  # asked of the owner, what bob lacks
 
 
 @simulated
@@ -142,7 +157,7 @@ async def test_a_wrong_chunk_is_not_believed(world: World, tmp_path: Path) -> No
     data = await a_file(world, tmp_path)
     assert await bob.read("/p/large") == data
     handlers = world.nodes["bob"].node.network.requests._serving._handlers
-    handlers[CACHED] = lambda incoming: b"rubbish"
+    handlers[CACHED] = lambda incoming: [b"rubbish"] * len(incoming.value)
     assert await carol.read("/p/large") == data
 
 

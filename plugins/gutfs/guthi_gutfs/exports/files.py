@@ -39,6 +39,7 @@ __all__ = ["LocalFiles"]
 T = TypeVar("T")
 Entries: TypeAlias = list[Entry]
 Digests: TypeAlias = list[bytes]
+Chunks: TypeAlias = list[bytes]
 Told: TypeAlias = Callable[[Sequence[Change]], None]
 
 TOKEN_BYTES = 8
@@ -163,6 +164,10 @@ class LocalFiles:
     async def chunk(self, path: str, timestamp: int, index: int) -> bytes:
         """A chunk of a version. Raises FileChanged, NotFound, WrongKind."""
         return await self._read(path, self._reader.chunk, path, timestamp, index)
+
+    async def chunks(self, path: str, timestamp: int, indices: Sequence[int]) -> Chunks:
+        """Several chunks of a version. Raises FileChanged, NotFound, WrongKind."""
+        return await self._read(path, self._reader.chunks, path, timestamp, indices)
 
     async def chunk_by_digest(self, digest: bytes) -> bytes | None:
         """A chunk of any exported file that is known to have it."""

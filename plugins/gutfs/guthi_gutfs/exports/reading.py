@@ -95,12 +95,17 @@ class Reader:
 
     def chunk(self, path: str, timestamp: int, position: int) -> bytes:
         """The bytes of a chunk. Raises FileChanged, NotFound, WrongKind."""
+        return self.chunks(path, timestamp, [position])[0]
+
+    def chunks(self, path: str, timestamp: int, positions: Sequence[int]) -> list[bytes]:
+        """The bytes of several chunks, for which the file is opened once. Raises FileChanged, NotFound, WrongKind."""
         row = self._version(path, timestamp)
-        offset, size_bytes = chunk_span(position, row.entry.size_bytes)
-        if position < 0 or size_bytes == 0:
-            raise NotFound(f"{path} has no chunk {position}; it has {chunk_count(row.entry.size_bytes)}")
+        count = chunk_count(row.entry.size_bytes)
+        for position in positions:
+            if not 0 <= position < count:
+                raise NotFound(f"{path} has no chunk {position}; it has {count}")
         with self._opened(row) as descriptor:
-            return read_at(descriptor, offset, size_bytes)
+            return [read_at(descriptor, *chunk_span(each, row.entry.size_bytes)) for each in positions]
 
     def read(self, path: str, timestamp: int, offset: int, size_bytes: int) -> bytes:
         """Bytes of a version from a place on, fewer at its end. Raises FileChanged, NotFound, WrongKind."""

@@ -52,7 +52,7 @@ def row_of(columns: tuple[Any, ...]) -> Row:
     return Row(entry, None if inode is None else Signature(unsigned(inode), size, modified_ns, changed_ns))
 
 
-@lru_cache(maxsize=4096)  # most files of a folder were noted together, and have the same
+@lru_cache(maxsize=128)  # most files of a folder were noted together, and have the same
 def _vector(packed: bytes) -> VersionVector:
     step = NodeId.SIZE + 8
     counts = (

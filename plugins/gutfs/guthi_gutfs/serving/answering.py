@@ -3,8 +3,8 @@
 | topic           | value                                       | answer |
 | --------------- | ------------------------------------------- | ---------------------------------------------------- |
 | `gutfs.do`      | `[goes on after a failure, operation…]`     | `[life, sequence, [[done, result or error]…]]` |
-| `gutfs.chunk`   | `[path, timestamp, index]`                  | the bytes, or FileChanged |
-| `gutfs.cached`  | digest                                      | the bytes, or null if they are not here |
+| `gutfs.chunk`   | `[path, timestamp, [index…]]`               | the bytes of each, or FileChanged |
+| `gutfs.cached`  | `[digest…]`                                 | the bytes of each, or null where they are not here |
 | `gutfs.changes` | `[life or null, since, watched paths]`      | `[life, sequence, entries or null: forget all]` |
 | `gutfs.changed` | one way: `[life, before, after, changes]`   | |
 | `gutfs.usage`   | null                                        | what the cache holds (`CacheUsage`), by name |
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from guthi import GuthiError, Incoming, MalformedMessage, NodeId, Stream
 from guthi.values.faults import describe
 from guthi_gutfs.cache.cache import ChunkCache
-from guthi_gutfs.chunks import DIGEST_BYTES
+from guthi_gutfs.chunks import DIGEST_BYTES, MOST_ASKED
 from guthi_gutfs.entries import Change, Entry, Version
 from guthi_gutfs.errors import BadPath
 from guthi_gutfs.exports.files import LocalFiles
@@ -41,7 +41,7 @@ __all__ = ["CACHED", "CHANGED", "CHANGES", "CHUNK", "DO", "UPLOAD", "USAGE", "An
 DO, CHUNK, CACHED = "gutfs.do", "gutfs.chunk", "gutfs.cached"
 CHANGES, CHANGED, UPLOAD, USAGE = "gutfs.changes", "gutfs.changed", "gutfs.upload", "gutfs.usage"
 MOST_CHANGES = 1000
-CHUNKS_AT_ONCE = 64
+READS_AT_ONCE = 16
 
 
 class Answering:
@@ -50,7 +50,7 @@ class Answering:
     def __init__(self, node: Node, files: LocalFiles, cache: ChunkCache, most_promises: int) -> None:
         self._node, self._files, self._cache = node, files, cache
         self._promises, self._holders = Promises(most_promises), Holders()
-        self._chunks = asyncio.Semaphore(CHUNKS_AT_ONCE)
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self.operations = Operations(node.id, files, self._promises, self._holders)
         node.handle(DO, self._do)
         node.handle(CHUNK, self._chunk)
@@ -71,32 +71,36 @@ class Answering:
     async def _do(self, incoming: Incoming) -> list[Any]:
         life, sequence = self._files.life, self._files.sequence
         results = await self.operations.several(self._caller(incoming.peer), incoming.value)
-        return [life, sequence, [[done, each if done else describe(each, self._node.codec)] for done, each in results]]
+        return [life, sequence, [[done, each if done else self._told(each)] for done, each in results]]
+
+    def _told(self, refusal: GuthiError) -> dict[str, Any]:
+        """That something is not there is asked all the time: where the code found out costs more than to find out."""
+        return describe(refusal.with_traceback(None), self._node.codec)
 
     def _caller(self, peer: NodeId) -> Caller:
         return Caller(peer, self._node.network.name_of(peer))
 
-    async def _chunk(self, incoming: Incoming) -> bytes:
+    async def _chunk(self, incoming: Incoming) -> list[bytes]:
         match incoming.value:
-            case [str(path), int(timestamp), int(index)] if index >= 0:
+            case [str(path), int(timestamp), list(indices)] if _are_few(indices) and all(map(_is_number, indices)):
                 checked = _path(path)
                 async with self._room_for(incoming.peer):
-                    return await self._files.chunk(checked, timestamp, index)
-        raise MalformedMessage("a chunk is asked for by path, timestamp and number")
+                    return await self._files.chunks(checked, timestamp, indices)
+        raise MalformedMessage("chunks are asked for by path, timestamp and a few numbers")
 
-    async def _cached(self, incoming: Incoming) -> bytes | None:
-        digest = incoming.value
-        if type(digest) is not bytes or len(digest) != DIGEST_BYTES:
-            raise MalformedMessage("a cached chunk is asked for by its digest")
+    async def _cached(self, incoming: Incoming) -> list[bytes | None]:
+        digests = incoming.value
+        if not isinstance(digests, list) or not _are_few(digests) or not all(map(_is_digest, digests)):
+            raise MalformedMessage("cached chunks are asked for by a few digests")
         async with self._room_for(incoming.peer):
-            return await self._cache.get(digest) or await self._files.chunk_by_digest(digest)
+            return [await self._cache.get(each) or await self._files.chunk_by_digest(each) for each in digests]
 
     @asynccontextmanager
     async def _room_for(self, peer: NodeId) -> AsyncIterator[None]:
         """Read no chunk for one that takes none, nor too many at a time for all: whoever asks bounds no memory here."""
         if not self._node.network.is_writable(peer):
             await self._node.network.writable(peer)
-        async with self._chunks:
+        async with self._reads:
             yield
 
     async def _upload(self, incoming: Incoming, stream: Stream) -> None:
@@ -149,6 +153,18 @@ class Answering:
             self._node.network.requests.cast(notice.peer, CHANGED, value)
         except GuthiError:
             self._promises.lost(notice.peer)
+
+
+def _are_few(asked: Sequence[object]) -> bool:
+    return 1 <= len(asked) <= MOST_ASKED
+
+
+def _is_number(wire: object) -> bool:
+    return type(wire) is int and wire >= 0
+
+
+def _is_digest(wire: object) -> bool:
+    return type(wire) is bytes and len(wire) == DIGEST_BYTES
 
 
 def _path(wire: object) -> str:

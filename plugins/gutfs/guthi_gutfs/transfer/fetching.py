@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from guthi_gutfs.entries import Entry
 from guthi_gutfs.errors import FileChanged, NotFound, PermissionDenied, SourceGone
 from guthi_gutfs.exports.files import LocalFiles
 from guthi_gutfs.serving.answering import CACHED, CHUNK
-from guthi_gutfs.transfer.swarm import Ask, Swarm
+from guthi_gutfs.transfer.swarm import Run, Swarm
 from guthi_gutfs.tree.peers import PeerTrees
 
 if TYPE_CHECKING:
@@ -111,22 +111,20 @@ class Fetcher:
             return data
         return await self._files.chunk_by_digest(digest) if self._files.exports else None
 
-    async def ask(self, ask: Ask, source: Source, digest: bytes) -> bytes | None:
-        """One chunk from one holder, verified; None if it is not there. Raises MalformedMessage for a wrong one.
+    async def ask(self, run: Run, source: Source, digests: Sequence[bytes]) -> list[bytes | None]:
+        """Chunks from one holder, verified; None where one is not there. Raises MalformedMessage if one is wrong.
 
-        It has to have the size that it should as well: memory is counted in chunks.
+        Each has to have the size that it should as well: memory is counted in chunks.
         """
-        if ask.holder == source.nodes[0]:
-            named = [source.entry.path, source.entry.version.timestamp, ask.chunk]
-            data = await self._node.request(ask.holder, CHUNK, named, timeout_s=CHUNK_TIMEOUT_S)
+        if run.holder == source.nodes[0]:
+            named = [source.entry.path, source.entry.version.timestamp, list(run.chunks)]
+            found = await self._node.request(run.holder, CHUNK, named, timeout_s=CHUNK_TIMEOUT_S)
         else:
-            data = await self._node.request(ask.holder, CACHED, digest, timeout_s=CHUNK_TIMEOUT_S)
-        if data is None:
-            return None
-        _, size_bytes = chunk_span(ask.chunk, source.entry.size_bytes)
-        if type(data) is not bytes or len(data) != size_bytes or await self._disk.read(digest_of, data) != digest:
+            found = await self._node.request(run.holder, CACHED, list(digests), timeout_s=CHUNK_TIMEOUT_S)
+        sizes = [chunk_span(each, source.entry.size_bytes)[1] for each in run.chunks]
+        if not isinstance(found, list) or not await self._disk.read(_are_right, found, sizes, digests):
             raise MalformedMessage("a chunk is not what its digest says")
-        return data
+        return found
 
     async def keep(self, digest: bytes, data: bytes) -> None:
         """Put a verified chunk into the cache."""
@@ -135,6 +133,14 @@ class Fetcher:
     def complain(self, holder: NodeId, error: GuthiError) -> None:
         """A holder has sent rubbish."""
         self._log.warning("%s sent a wrong chunk: %s", self._node.network.name_of(holder), error)
+
+
+def _are_right(found: Sequence[object], sizes: Sequence[int], digests: Sequence[bytes]) -> bool:
+    """Whether each is missing, or what its digest says."""
+    return len(found) == len(sizes) and all(
+        data is None or (type(data) is bytes and len(data) == size_bytes and digest_of(data) == digest)
+        for data, size_bytes, digest in zip(found, sizes, digests, strict=True)
+    )
 
 
 class _Transfer:
@@ -161,8 +167,8 @@ class _Transfer:
                 return
             if await self._look_here():
                 continue
-            for ask in swarm.asks(self._loop.time()):
-                self._start(ask)
+            for each in swarm.runs(self._loop.time()):
+                self._start(each)
             if swarm.is_exhausted and not self._tasks:
                 raise self._reason or SourceGone(f"no node that can be reached has {self._source.entry.path}")
             await self._news()
@@ -188,8 +194,8 @@ class _Transfer:
             if alarm is not None:
                 alarm.cancel()
 
-    def _start(self, ask: Ask) -> None:
-        task = self._loop.create_task(self._ask(ask), name="gutfs chunk")
+    def _start(self, run: Run) -> None:
+        task = self._loop.create_task(self._ask(run), name="gutfs chunks")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -197,29 +203,36 @@ class _Transfer:
         self._tasks.discard(task)
         self._has_news.set()
 
-    async def _ask(self, ask: Ask) -> None:
-        digest = self._digests[ask.chunk]
+    async def _ask(self, run: Run) -> None:
+        holder, chunks = run
         try:
-            data = await self._fetcher.ask(ask, self._source, digest)
+            found = await self._fetcher.ask(run, self._source, [self._digests[each] for each in chunks])
         except (FileChanged, NotFound, PermissionDenied) as error:
             self._reason = error
-            self._swarm.missed(ask.holder, ask.chunk)
-            return
+            for each in chunks:
+                self._swarm.missed(holder, each)
         except (UnknownMember, UnknownTopic):
-            self._swarm.lost(ask.holder)
-            return
+            self._swarm.lost(holder)
         except GuthiError as error:
             if isinstance(error, MalformedMessage):
-                self._fetcher.complain(ask.holder, error)
-            self._swarm.failed(ask.holder, ask.chunk, self._loop.time())
-            return
-        if data is None:
-            self._swarm.missed(ask.holder, ask.chunk)
-            return
-        if self._swarm.arrived(ask.holder, ask.chunk, self._loop.time()):
-            self._data[ask.chunk] = data
-            self._has_news.set()
-        await self._fetcher.keep(digest, data)
+                self._fetcher.complain(holder, error)
+            for each in chunks:
+                self._swarm.failed(holder, each, self._loop.time())
+        else:
+            await self._take(holder, dict(zip(chunks, found, strict=True)))
+
+    async def _take(self, holder: NodeId, found: Mapping[int, bytes | None]) -> None:
+        """They have come, but for those that the holder has not got."""
+        now = self._loop.time()
+        for index, data in found.items():
+            if data is None:
+                self._swarm.missed(holder, index)
+            elif self._swarm.arrived(holder, index, now):
+                self._data[index] = data
+                self._has_news.set()
+        for index, data in found.items():
+            if data is not None:
+                await self._fetcher.keep(self._digests[index], data)
 
     async def stop(self) -> None:
         """Nobody reads any more."""

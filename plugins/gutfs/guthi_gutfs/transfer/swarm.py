@@ -10,6 +10,8 @@ Each chunk goes through
 
 - Only the first `ahead` chunks that the reader has not taken are asked for or kept: that bounds the memory.
 - The next chunk goes to the holder with most room in its `Window`; of equals to the one with the lower id.
+- A holder is asked for several together, a *run*: for half of its window, so that two are under way, but for MOST_ASKED
+  at most. The next one waits until all of it fits into the window: else runs would become shorter and shorter.
 - A holder that says it has not got a chunk is not asked for that one again; after `MOST_MISSES` in a row for none.
 - One that fails rests, each time for twice as long, and is given up when it has done nothing but fail for `patience_s`.
 - The chunk that the reader waits for, when it is late, is asked of a second holder as well; the first answer counts.
@@ -21,16 +23,17 @@ endgame; chunks go in order rather than rarest first, for somebody is reading th
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
 from guthi import NodeId
+from guthi_gutfs.chunks import MOST_ASKED
 from guthi_gutfs.transfer.window import Window
 
-__all__ = ["Ask", "Swarm"]
+__all__ = ["Ask", "Run", "Swarm"]
 
 FIRST_REST_S, LONGEST_REST_S = 0.1, 5.0
 LATE_AFTER = 4.0  # times as long as chunks of that holder take, and
@@ -43,6 +46,13 @@ class Ask(NamedTuple):
 
     holder: NodeId
     chunk: int
+
+
+class Run(NamedTuple):
+    """Ask this holder for those chunks, together."""
+
+    holder: NodeId
+    chunks: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -62,9 +72,16 @@ class _Holder:
         """Which part of its window is free."""
         return 1 - len(self.asked) / self.window.chunks
 
-    def is_free(self, now: float) -> bool:
-        """Whether it may be asked for something now."""
-        return len(self.asked) < self.window.chunks and self.resting_until <= now
+    @property
+    def run_chunks(self) -> int:
+        """How many it is asked for together."""
+        return max(min(self.window.chunks // 2, MOST_ASKED), 1)
+
+    def free_chunks(self, now: float) -> int:
+        """How many it may be asked for now: whole runs."""
+        if self.resting_until > now:
+            return 0
+        return max(self.window.chunks - len(self.asked), 0) // self.run_chunks * self.run_chunks
 
 
 class Swarm:
@@ -115,28 +132,46 @@ class Swarm:
         index = self._order[self._next]
         return all(index in holder.lacking for holder in self._holders.values())
 
+    def runs(self, now: float) -> list[Run]:
+        """What to ask for now, of each holder together; it counts as asked."""
+        of_each: dict[NodeId, list[int]] = defaultdict(list)
+        for holder, chunk in self.asks(now):
+            of_each[holder].append(chunk)
+        runs = []
+        for holder, chunks in of_each.items():
+            length = self._holders[holder].run_chunks
+            runs += [Run(holder, tuple(chunks[start : start + length])) for start in range(0, len(chunks), length)]
+        return runs
+
     def asks(self, now: float) -> list[Ask]:
-        """What to ask for now; it counts as asked."""
+        """As `runs`, chunk by chunk."""
         asks: list[Ask] = []
+        free = {name: chunks for name, each in self._holders.items() if (chunks := each.free_chunks(now))}
         for index in self.horizon:
             if index in self._there or index in self._asked:
                 continue
-            if not any(each.is_free(now) for each in self._holders.values()):
+            if not free:
                 break
-            if (ask := self._ask(index, now)) is not None:
+            if (ask := self._ask(index, now, free)) is not None:
                 asks.append(ask)
+                free[ask.holder] -= 1
+                if not free[ask.holder]:
+                    del free[ask.holder]
         late = self._late(now)
         return [*asks, late] if late is not None else asks
 
     def _late(self, now: float) -> Ask | None:
         """Ask a second holder for what the reader waits for, if the first takes too long."""
-        return None if self.is_done or now < self._late_at() else self._ask(self._order[self._next], now)
+        if self.is_done or now < self._late_at():
+            return None
+        free = [name for name, each in self._holders.items() if each.room > 0 and each.resting_until <= now]
+        return self._ask(self._order[self._next], now, free)
 
-    def _ask(self, index: int, now: float) -> Ask | None:
+    def _ask(self, index: int, now: float, free: Iterable[NodeId]) -> Ask | None:
         able = [
             (-holder.room, name)
-            for name, holder in self._holders.items()
-            if holder.is_free(now) and index not in holder.lacking and index not in holder.asked
+            for name, holder in ((name, self._holders[name]) for name in free)
+            if index not in holder.lacking and index not in holder.asked
         ]
         if not able:
             return None
@@ -205,9 +240,9 @@ class Swarm:
         if known is None:
             return
         self._answered(known, index)
-        known.window.failed()
         if known.resting_until > now:
             return  # several were asked for together, and fail together
+        known.window.failed()
         known.failing_since = now if known.failing_since is None else known.failing_since
         if now - known.failing_since >= self._patience_s:
             self.lost(holder)

@@ -4,7 +4,8 @@
   `check_interval_s` after the other last confirmed that no notice was missed.
 - A listing is kept as a whole: the attributes that it gave go with it, since a promise is kept only once.
 - A valid listing also tells what is not there.
-- Digests belong to one version of a file, whose timestamp is never given again: they cannot become stale.
+- Digests belong to one version of a file, whose timestamp is never given again: they cannot become stale. Those of the
+  version that was read last are kept.
 
 Bounded: what was used longest ago goes first.
 """
@@ -41,7 +42,7 @@ class KeptTree:
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._listings: OrderedDict[str, dict[str, Entry]] = OrderedDict()
         self._listed = 0
-        self._digests: OrderedDict[tuple[str, int], dict[int, bytes]] = OrderedDict()
+        self._digests: OrderedDict[str, tuple[int, dict[int, bytes]]] = OrderedDict()  # with the version's timestamp
         self._digest_count = 0
 
     # ---- attributes and listings
@@ -116,19 +117,21 @@ class KeptTree:
 
     def digests(self, path: str, timestamp: int, first: int, count: int) -> list[bytes] | None:
         """Digests of the chunks from `first` on, of that version of a file; None if one is not known."""
-        known = self._digests.get((path, timestamp))
-        if known is None or any(index not in known for index in range(first, first + count)):
+        version, known = self._digests.get(path, (None, {}))
+        if version != timestamp or any(index not in known for index in range(first, first + count)):
             return None
-        self._digests.move_to_end((path, timestamp))
+        self._digests.move_to_end(path)
         return [known[index] for index in range(first, first + count)]
 
     def keep_digests(self, path: str, timestamp: int, first: int, digests: Sequence[bytes]) -> None:
         """These are the digests of the chunks from `first` on."""
-        known = self._digests.setdefault((path, timestamp), {})
-        before = len(known)
+        version, known = self._digests.pop(path, (timestamp, {}))
+        self._digest_count -= len(known)
+        if version != timestamp:
+            known = {}
         known.update(enumerate(digests, first))
-        self._digest_count += len(known) - before
-        self._digests.move_to_end((path, timestamp))
+        self._digests[path] = timestamp, known
+        self._digest_count += len(known)
         while self._digest_count > MOST_DIGESTS and len(self._digests) > 1:
-            _, dropped = self._digests.popitem(last=False)
+            _, (_, dropped) = self._digests.popitem(last=False)
             self._digest_count -= len(dropped)

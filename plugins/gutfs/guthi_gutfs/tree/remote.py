@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from guthi import DeadlineExceeded, MalformedMessage, NodeId, PeerLost, UnknownMember, UnknownTopic
+from guthi import DeadlineExceeded, MalformedMessage, NodeClosed, NodeId, PeerLost, UnknownMember, UnknownTopic
 from guthi.api import Buffer
 from guthi.values.faults import revive
 from guthi_gutfs.entries import Change, Entry, Kind, Version, Written
@@ -34,6 +34,8 @@ __all__ = ["RemoteTree"]
 TIMEOUT_S = 30.0
 CHECK_TIMEOUT_S = 5.0
 UPLOAD_TIMEOUT_S = 24 * 3600.0
+GONE = (PeerLost, DeadlineExceeded, UnknownMember, UnknownTopic, NodeClosed)
+"""What it means that the other cannot be asked; the last is what it says itself while it leaves."""
 
 
 class RemoteTree:
@@ -80,7 +82,8 @@ class RemoteTree:
             case [True, result]:
                 return result_of(operation, result)
             case [False, fault]:
-                return revive(fault, self._node.codec, self.name)
+                error = revive(fault, self._node.codec, self.name)
+                return SourceGone(f"{self.name} is leaving: {error}") if isinstance(error, NodeClosed) else error
         raise MalformedMessage("an operation is answered by whether it is done, and a result or a fault")
 
     def _begin_to_keep(self, may_keep: bool, asked_at: float) -> None:
@@ -91,7 +94,7 @@ class RemoteTree:
     async def _request(self, topic: str, value: Any, timeout_s: float = TIMEOUT_S) -> Any:
         try:
             return await self._node.request(self.peer, topic, value, timeout_s=timeout_s)
-        except (PeerLost, DeadlineExceeded, UnknownMember, UnknownTopic) as error:
+        except GONE as error:
             raise SourceGone(f"{self.name} cannot be reached: {error}") from error
 
     @property
@@ -162,10 +165,10 @@ class RemoteTree:
 
     async def chunk(self, path: str, timestamp: int, index: int) -> bytes:
         """A chunk as the node sends it, not verified. Raises FileChanged."""
-        data = await self._request(CHUNK, [path, timestamp, index])
-        if type(data) is not bytes:
-            raise MalformedMessage("a chunk is bytes")
-        return data
+        match await self._request(CHUNK, [path, timestamp, [index]]):
+            case [bytes(data)]:
+                return data
+        raise MalformedMessage("a chunk is bytes")
 
     def doubt(self, path: str) -> None:
         """What is kept of a path has turned out to be wrong."""
@@ -201,7 +204,7 @@ class RemoteTree:
                     await stream.send(chunk)
                 stream.finish()
                 answers = [each async for each in stream]
-        except (PeerLost, DeadlineExceeded, UnknownMember, UnknownTopic) as error:
+        except GONE as error:
             raise SourceGone(f"{self.name} was lost while it was given {path}: {error}") from error
         if len(answers) != 1:
             raise MalformedMessage("an upload is answered by what was written")

@@ -97,6 +97,8 @@ class View:
         for seen in shown:
             if seen.name == name_of(path):
                 return Found(path, seen.entry, seen.nodes)
+        if not shown:
+            raise SourceGone(f"the nodes that had {path} have just gone")
         names = ", ".join(sorted(child_of(parent_of(path), each.name) for each in shown))
         raise AmbiguousName(f"nodes have different files at {path}; choose one: {names}")
 
@@ -119,8 +121,12 @@ class View:
             return None
 
     async def _told_apart(self, entries: dict[NodeId, Entry]) -> list[Seen]:
-        known = await self._with_roots({node: [entry] for node, entry in entries.items()})
+        known = self._still_there(await self._with_roots({node: [entry] for node, entry in entries.items()}))
         return merged_name({node: entry for node, (entry,) in known.items()}, self.name, self.is_replica)
+
+    def _still_there(self, found: dict[NodeId, list[Entry]]) -> dict[NodeId, list[Entry]]:
+        """Without the nodes that went while others were asked: of those it is not known any more what they export."""
+        return {node: entries for node, entries in found.items() if self._catalogue.exports(node)}
 
     async def _marked(self, path: str) -> Found:
         """`name@NODE`: what that node has under the name."""
@@ -144,7 +150,7 @@ class View:
                 Found(child_of(path, name_of(each.path)), each, (node,)) for each in await self.tree(node).listing(own)
             ]
         found = await self._listings(path)
-        shown = merged(await self._with_roots(found), self.name, self.is_replica)
+        shown = merged(self._still_there(await self._with_roots(found)), self.name, self.is_replica)
         listed = [Found(child_of(path, each.name), each.entry, each.nodes) for each in shown]
         if path != ROOT:
             return listed

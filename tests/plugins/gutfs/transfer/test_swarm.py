@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guthi import NodeId
+from guthi_gutfs.chunks import MOST_ASKED
 from guthi_gutfs.transfer.swarm import Ask, Swarm
-from guthi_gutfs.transfer.window import CROWDED_ABOVE, FIRST_CHUNKS, MOST_CHUNKS, Window
+from guthi_gutfs.transfer.window import CROWDED_ABOVE, FIRST_CHUNKS, LONGEST_S, MOST_CHUNKS, Window
 
 ALICE, BOB, CAROL = (NodeId(bytes([number] * 16)) for number in (1, 2, 3))
 PATIENCE_S = 10.0
@@ -26,6 +28,37 @@ def test_chunks_are_spread_over_the_holders_in_order() -> None:
     asks = a_swarm(20, ALICE, BOB).asks(0.0)
     assert [ask.chunk for ask in asks] == list(range(2 * FIRST_CHUNKS))
     assert sorted(ask.holder for ask in asks) == [ALICE] * FIRST_CHUNKS + [BOB] * FIRST_CHUNKS
+
+
+def test_half_a_window_is_asked_for_together_and_the_next_run_waits_until_it_fits() -> None:
+    swarm = a_swarm(20, ALICE, ahead=20)
+    half = FIRST_CHUNKS // 2
+    first, second = swarm.runs(0.0)
+    assert first == (ALICE, tuple(range(half))) and second == (ALICE, tuple(range(half, FIRST_CHUNKS)))
+    for index in first.chunks[:-1]:
+        swarm.arrived(ALICE, index, 0.1)
+        assert swarm.runs(0.1) == []
+    swarm.arrived(ALICE, first.chunks[-1], 0.1)
+    assert swarm.runs(0.1) == [(ALICE, tuple(range(FIRST_CHUNKS, FIRST_CHUNKS + half)))]
+
+
+def test_a_run_is_as_long_as_one_request_may_be_and_no_longer() -> None:
+    swarm = a_swarm(2000, ALICE, ahead=40)
+    now = 0.0
+    while len(runs := swarm.runs(now)) * MOST_ASKED < MOST_CHUNKS:
+        now += 0.1
+        for index in [index for run in runs for index in run.chunks]:
+            assert swarm.arrived(ALICE, index, now)
+            swarm.taken()
+    assert {len(run.chunks) for run in runs} == {MOST_ASKED}
+
+
+def test_a_run_that_fails_counts_as_one_failure() -> None:
+    swarm = a_swarm(20, ALICE, ahead=20)
+    for run in swarm.runs(0.0):
+        for index in run.chunks:
+            swarm.failed(ALICE, index, 0.0)
+    assert [len(run.chunks) for run in swarm.runs(1.0)] == [1] * (FIRST_CHUNKS // 2)
 
 
 def test_no_more_is_asked_for_than_the_reader_is_behind() -> None:
@@ -138,3 +171,24 @@ def test_a_window_grows_while_it_costs_nothing_and_stops_where_chunks_wait() -> 
     before = narrow.chunks
     narrow.failed()
     assert narrow.chunks == before // 2
+
+
+def test_a_window_doubles_until_chunks_wait_for_the_first_time() -> None:
+    window, seen = Window(), [FIRST_CHUNKS]
+    for _ in range(200):
+        window.arrived(max(window.chunks - FIRST_CHUNKS, 1) * 0.1)
+        if window.chunks != seen[-1]:
+            seen.append(window.chunks)
+    assert seen[:2] == [FIRST_CHUNKS, 2 * FIRST_CHUNKS]
+    assert all(abs(after - before) == 1 for before, after in pairwise(seen[2:]))
+
+
+def test_on_a_slow_line_no_more_is_asked_for_than_at_first() -> None:
+    slow = Window()
+    for _ in range(200):
+        slow.arrived(LONGEST_S + 1)
+    assert slow.chunks == FIRST_CHUNKS
+    slow.failed()
+    slow.arrived(LONGEST_S + 1)
+    slow.arrived(LONGEST_S + 1)
+    assert slow.chunks == FIRST_CHUNKS // 2

@@ -53,6 +53,17 @@ def test_digests_are_of_one_version() -> None:
     assert tree.digests("/p/a", 5, 3, 1) == [b"d"]
 
 
+def test_digests_of_versions_that_nobody_reads_any_more_go() -> None:
+    """Found by `make soak` (docs/bugs-found.md): of a file that is written again and again all versions had theirs."""
+    tree = KeptTree(60.0)
+    for version in range(1000):
+        tree.keep_digests("/p/a", version, 0, [b"0", b"1"])
+        tree.keep_digests("/p/a", version, 2, [b"2"])
+    assert tree.digests("/p/a", 999, 0, 3) == [b"0", b"1", b"2"]
+    assert tree.digests("/p/a", 998, 0, 3) is None
+    assert (len(tree._digests), tree._digest_count) == (1, 3)
+
+
 def test_there_are_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     for bound in ("MOST_ENTRIES", "MOST_LISTED", "MOST_DIGESTS"):
         monkeypatch.setattr(kept, bound, 3)

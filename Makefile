@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROJECTS := $(wildcard kernel/pyproject.toml plugins/*/pyproject.toml apps/*/pyproject.toml)
 CODE := kernel plugins apps tests
+# Tests start hundreds of nodes as processes: where an image sets this, each of them would compile all of Guthi anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check bench figures screenshots fuzz chaos soak scale docs reference dist check-dist format clean
 
@@ -16,13 +18,14 @@ check: .venv/ready
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
-# All of it takes six minutes and renews docs/benchmarks.*; a short look: make bench PEERS=zmq,tcp SECONDS=1 STARTS=2
+# All of it takes six minutes and renews docs/benchmarks.*, docs/comparison.md; a short look: make bench PEERS=zmq,tcp SECONDS=1 STARTS=2
 bench: .venv/bench-ready
 	PYTHONPATH=tests $(BIN)/python -m performance $(if $(PEERS),--peers $(PEERS)) \
 	    $(if $(SECONDS),--seconds $(SECONDS)) $(if $(STARTS),--starts $(STARTS)) \
 	    $(if $(OUTPUT),--output $(OUTPUT),$(if $(PEERS)$(SECONDS)$(STARTS),,--output docs))
+	PYTHONPATH=. $(BIN)/python -m tests.reference
 
 # A million mutated datagrams against whole nodes; fewer: make fuzz COUNT=20000 SEED=7
 fuzz: .venv/ready
@@ -59,10 +62,12 @@ dist: .venv/ready
 check-dist: dist
 	GUTHI_WHEELS=$(CURDIR)/dist $(BIN)/pytest tests/system/test_wheels.py tests/system/test_upgrade.py
 
+# A warning is an error, but for mkdocs --quiet, which does not count what it does not say
 docs: .venv/ready-for-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# The pages that are made of the code: docs/api, and parts of docs/configuration.md and docs/hooks.md
+# The pages that are made of the code: docs/api, parts of docs/configuration.md and docs/hooks.md; and of the figures
+# of docs/benchmarks.json, those of docs/comparison.md
 reference: .venv/ready
 	PYTHONPATH=. $(BIN)/python -m tests.reference
 

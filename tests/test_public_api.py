@@ -69,7 +69,7 @@ def test_a_hook_is_documented(hook: str) -> None:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_a_hook_is_tried_by_a_test(hook: str) -> None:
-    """Some plugin in the tests implements it; that a test then sees it called is for review."""
+    """A test of its own implements it; that it is called, and with what, test_hooks.py sees for all."""
     assert hook in hooks_implemented_in_tests(), f"no plugin under tests/ implements {hook} by @guthi.hookimpl"
 
 

@@ -41,11 +41,15 @@ def configuration(name: str, key: str, *join: str) -> guthi.Config:
     for folder in ("notes", "team"):
         Path(name, folder).mkdir(parents=True, exist_ok=True)
     exports = [f"{name}/notes:/notes:rw", f"{name}/team:/team:sync"]
+    plugins = {
+        "gutfs": {"exports": exports if name == "alice" else exports[1:]},
+        "rpc": {"ship_code": True, "processes": 1},  # each of which imports what its example uses
+    }
     return guthi.Config.from_mapping(
         {
             "node": {"name": name, "plugins": PLUGINS, "join": join, "listen": "127.0.0.1:0"},
             "security": {"cluster_key": key},
-            "plugins": {"gutfs": {"exports": exports if name == "alice" else exports[1:]}, "rpc": {"ship_code": True}},
+            "plugins": plugins,
         },
         environment={},
     )

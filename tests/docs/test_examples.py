@@ -1,8 +1,8 @@
 """Every Python example of the docs runs: alone, as a reader would run it, in a process of its own.
 
 What the words behind the language of a fence mean is in fences.py. An example that defines tests is given to pytest,
-any other to Python with warnings as errors; it shows by `assert` what it gives. Pages that are walked through command
-by command are in test_walks.py.
+any other to Python (see warm.py) with warnings as errors; it shows by `assert` what it gives. Pages that are walked
+through command by command are in test_walks.py.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from tests.docs import warm
 from tests.docs.fences import PAGES, ROOT, Fence, fences_of
 
 TIMEOUT_S = 100.0
@@ -28,31 +30,50 @@ def file_of(fence: Fence) -> str:
     return fence.file("title") or f"example_at_line_{fence.line}.py"
 
 
-def command(fence: Fence) -> list[str]:
-    """How a reader would run it."""
-    if re.search(r"^(async )?def test_", fence.text, re.MULTILINE):
-        return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", file_of(fence)]
-    return [sys.executable, "-W", "error", file_of(fence)]
+def is_tests(fence: Fence) -> bool:
+    return re.search(r"^(async )?def test_", fence.text, re.MULTILINE) is not None
 
 
-def run(order: list[str], folder: Path, where: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GUTHI_", "PYTEST_"))}
-    done = subprocess.run(order, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
-    assert done.returncode == 0, f"{where}:\n{done.stdout}{done.stderr}"
+class Reader:
+    """Runs programs in a folder."""
+
+    def __init__(self, folder: Path, warm_python: str) -> None:
+        self._folder, self._warm_python = folder, warm_python
+        self._environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("GUTHI_", "PYTEST_"))
+        }
+
+    def python(self, where: str, *command: str, strict: bool = True) -> None:
+        with tempfile.TemporaryFile("w+") as output:
+            _, ending = warm.ask(
+                self._warm_python, list(command), strict=strict, output=output.fileno(), folder=str(self._folder),
+                environment=self._environment,
+            )  # fmt: skip
+            status = warm.status_of(ending, TIMEOUT_S)
+            output.seek(0)
+            assert status == 0, f"{where}:\n{output.read()}"
+
+    def pytest(self, where: str, file: str) -> None:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", file]
+        done = subprocess.run(
+            command, cwd=self._folder, env=self._environment, capture_output=True, text=True, timeout=TIMEOUT_S
+        )
+        assert done.returncode == 0, f"{where}:\n{done.stdout}{done.stderr}"
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
+def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, warm_python: str) -> None:
+    reader = Reader(tmp_path, warm_python)
     fences = [fence for fence in fences_of(page.read_text()) if is_run(fence) or fence.file("title")]
     for fence in fences:
         file = tmp_path / file_of(fence)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(fence.text)
         if is_run(fence) and not fence.says("stage"):
-            run(command(fence), tmp_path, f"{page.name}, line {fence.line}")
+            (reader.pytest if is_tests(fence) else reader.python)(f"{page.name}, line {fence.line}", file_of(fence))
     if on_stage := [file_of(fence) for fence in fences if fence.says("stage")]:
-        run([sys.executable, str(STAGE), *on_stage], tmp_path, f"{page.name}, what has the word `stage`")
+        reader.python(f"{page.name}, what has the word `stage`", str(STAGE), *on_stage, strict=False)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -93,7 +114,7 @@ f
         (14, "test_e.py", True),
         (17, "example_at_line_17.py", True),
     ]
-    assert command(fences[0])[-1] == "example_at_line_2.py" and "pytest" in command(fences[-2])
+    assert not is_tests(fences[0]) and is_tests(fences[-2])
     assert [fence.says("stage") for fence in fences] == [False] * 5 + [True]
 
 

@@ -66,6 +66,12 @@ def test_every_page_is_in_the_navigation() -> None:
     assert sorted(named) == sorted(by_hand)
 
 
+def test_the_site_is_built_with_warnings_as_errors() -> None:
+    """A quiet build has no warnings, whatever is wrong."""
+    (build,) = re.findall(r"mkdocs build.*", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert "--strict" in build and "--quiet" not in build and "-q" not in build.split()
+
+
 @pytest.mark.parametrize(
     ("target", "trouble"),
     [

@@ -21,6 +21,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tests.docs import warm
 from tests.docs.fences import ROOT, Fence, fences_of
 
 PATIENCE_S = 120.0
@@ -38,16 +39,28 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
 
 class Walk:
-    """One reader: a folder, free ports in place of those of the page, and the terminals that are open."""
+    """One reader: a folder, free ports in place of those of the page, and the terminals that are open.
 
-    def __init__(self, folder: Path) -> None:
+    `guthi`, and `python` with a file, run in copies of a warm Python (see warm.py); so the page takes half the time.
+    """
+
+    def __init__(self, folder: Path, warm_python: str) -> None:
         self.folder = self._where = folder
         self._ports = {port: free_port() for port in PORTS}
         self._terminals: list[tuple[subprocess.Popen[str], Path]] = []
-        bin_folder = str(Path(sys.executable).parent)
+        programs = Path(sys.executable).parent
+        sooner = f'exec "{sys.executable}" -I -S "{warm.__file__}" "{warm_python}"'
+        self._program("guthi", f'{sooner} "{programs}/guthi" "$@"')
+        self._program("python", f'case "$1" in *.py) {sooner} "$@";; *) exec "{sys.executable}" "$@";; esac')
         kept = {name: value for name, value in os.environ.items() if not OTHER_OUTPUT.match(name)}
-        own = {"PATH": f"{bin_folder}:{kept['PATH']}", "PYTHONUNBUFFERED": "1", "COLUMNS": "80"}
+        own = {"PATH": f"{folder}/.bin:{programs}:{kept['PATH']}", "PYTHONUNBUFFERED": "1", "COLUMNS": "80"}
         self._environment = kept | own | {"PYTEST_ADDOPTS": "-p no:asyncio -p no:cacheprovider"}
+
+    def _program(self, name: str, line: str) -> None:
+        file = self.folder / ".bin" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"#!/bin/sh\n{line}\n")
+        file.chmod(0o755)
 
     def follow(self, fence: Fence) -> None:
         """Do what a block says."""
@@ -137,10 +150,10 @@ def pattern_of(line: str) -> str:
 
 
 @pytest.mark.parametrize("page", ["quickstart.md", "tutorial.md", "write-a-plugin.md"])
-def test_a_reader_comes_to_the_end(page: str, tmp_path: Path) -> None:
+def test_a_reader_comes_to_the_end(page: str, tmp_path: Path, warm_python: str) -> None:
     if shutil.which("bash") is None:
         pytest.skip("needs bash")
-    walk = Walk(tmp_path)
+    walk = Walk(tmp_path, warm_python)
     try:
         for fence in fences_of((ROOT / "docs" / page).read_text(encoding="utf-8")):
             walk.follow(fence)

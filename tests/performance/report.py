@@ -25,7 +25,7 @@ def as_markdown(summary: Summary, machine: Mapping[str, object]) -> str:
         _goals(summary),
         "Guthi over each peer, ratios of medians: times are better below 1, calls/s, MB/s and tasks/s above.",
         _ratios(summary),
-        "Medians over the starts, and the spread from least to greatest in parts of the median:",
+        "Medians over the starts; of several also the spread from least to greatest in parts of the median:",
         _figures(summary),
         *(f"Missing: {peer}: {reason}." for peer, reason in summary.missing.items()),
         *(f"Failed: {peer}: {reason}." for peer, reason in summary.failed.items()),
@@ -44,7 +44,8 @@ def _goal(goal: Goal, figure: Figure | None) -> list[str]:
     aim = NOT_MEASURED if goal.aim is None else f"{goal.aim:g}"
     reached = [NOT_MEASURED, NOT_MEASURED]
     if figure is not None:
-        reached = [f"{figure.median:.2f}", f"{figure.low:.2f} to {figure.high:.2f}"]
+        span = f"{figure.low:.2f} to {figure.high:.2f}" if figure.low < figure.high else NOT_MEASURED
+        reached = [f"{figure.median:.2f}", span]
     verdict = NOT_MEASURED if figure is None else goal.verdict(figure.median)
     return [work, goal.theirs or "(itself)", *reached, f"{sign} {goal.must:g}", aim, verdict]
 
@@ -70,7 +71,8 @@ def _cell(figure: Figure | None) -> str:
     if figure is None:
         return NOT_MEASURED
     digits = 0 if figure.median >= 100 else 1 if figure.median >= 1 else 3
-    return f"{figure.median:,.{digits}f} ({figure.spread_percent:.0f} %)"
+    spread = f" ({figure.spread_percent:.0f} %)" if figure.low < figure.high else ""
+    return f"{figure.median:,.{digits}f}{spread}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

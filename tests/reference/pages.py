@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from tests.reference import api, configuration, hooks
+from tests.reference import api, comparison, configuration, hooks
 from tests.reference.workspace import PUBLIC_MODULES, ROOT
 
 __all__ = ["DOCS", "generated", "stale"]
@@ -15,10 +15,12 @@ DOCS = ROOT / "docs"
 
 @cache
 def generated() -> dict[Path, str]:
-    """The whole text of each page that is made of code; what stands around the generated parts is kept."""
+    """The whole text of each page that is made of code or of figures; what stands around those parts is kept."""
     pages = {DOCS / "api" / f"{name}.md": api.page(name) for name in PUBLIC_MODULES}
     for path, rendered in ((DOCS / "configuration.md", configuration.rendered), (DOCS / "hooks.md", hooks.rendered)):
         pages[path] = rendered(path.read_text(encoding="utf-8"))
+    path = DOCS / "comparison.md"
+    pages[path] = comparison.rendered(path.read_text(encoding="utf-8"), DOCS / "benchmarks.json")
     return pages
 
 

@@ -79,6 +79,14 @@ class Algorithm(ABC):
         """
         return [*self.release(), *self.request()]
 
+    def enter_again(self) -> list[Effect]:
+        """This node leaves the critical section and wants to enter it again, before those who wait.
+
+        That is a `Granted` at once, and says nothing to others. An algorithm that cannot do that does what
+        `release_and_request` does.
+        """
+        return self.release_and_request()
+
     @abstractmethod
     def cancel(self) -> list[Effect]:
         """This node does not want any more what it has asked for and not been granted.

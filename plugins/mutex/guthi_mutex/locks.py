@@ -13,6 +13,10 @@ A caller is a ticket. The tickets of one lock queue up here, and the first one i
 A new view begins all algorithms anew. What is held in it according to its list goes on being held, under its old fence;
 what is not is lost; waiting tickets are asked for again. A fence is the epoch of the view and, below it, the counter
 of the algorithm: so it grows with every grant of a lock, whatever the algorithm and whatever has been forgotten.
+
+To hand a lock to another node takes a message, to hand it to another caller here does not. So a node that has got it
+has a *turn* of a fixed time: as long as that lasts, its own callers go before other nodes (Dice, Marathe and Shavit,
+"Lock cohorting", 2012; bounded by time as in Go's mutex). Nobody waits longer than for a turn and a stay of each.
 """
 
 from __future__ import annotations
@@ -54,15 +58,26 @@ class _Lock:
     ticket: int = 0  # that of the holder
     fence: int = 0
     since: float = 0.0
+    turn_ends_at: float = 0.0
 
 
 class Locks:
-    """The machine; `leases` is asked whether a grant may be used. Times are loop time in seconds."""
+    """The machine; `leases` is asked whether a grant may be used, `turn_s` is how long a turn lasts.
+
+    Times are loop time in seconds.
+    """
 
     def __init__(
-        self, me: NodeId, policy: Policy, algorithms: Mapping[str, type[Algorithm]], leases: Leases, rng: Random
+        self,
+        me: NodeId,
+        policy: Policy,
+        algorithms: Mapping[str, type[Algorithm]],
+        leases: Leases,
+        rng: Random,
+        turn_s: float = 0.0,
     ) -> None:
         self._me, self._policy, self._algorithms, self._leases, self._rng = me, policy, algorithms, leases, rng
+        self._turn_s = turn_s
         self._view: View | None = None  # None also while it is being replaced
         self._locks: dict[str, _Lock] = {}
         self._tickets: dict[int, _Lock] = {}
@@ -132,6 +147,8 @@ class Locks:
         for effect in effects:
             if isinstance(effect, Granted):
                 lock.phase, lock.counter = _Phase.GRANTED, effect.counter
+                if now >= lock.turn_ends_at:
+                    lock.turn_ends_at = now + self._turn_s
                 self.is_full |= not 0 < effect.counter < MAX_COUNTER
                 performed += self._hand_over(lock, now)
             else:
@@ -174,7 +191,8 @@ class Locks:
         if not lock.waiting:
             return self._perform(lock, algorithm.release(), now)
         lock.phase = _Phase.ASKED
-        return self._perform(lock, algorithm.release_and_request(), now)
+        is_our_turn = now < min(lock.turn_ends_at, self._leases.valid_until)
+        return self._perform(lock, algorithm.enter_again() if is_our_turn else algorithm.release_and_request(), now)
 
     def _withdraw(self, lock: _Lock, now: float) -> list[Effect]:
         """Nobody here waits any more."""

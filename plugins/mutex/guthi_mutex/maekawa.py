@@ -90,6 +90,10 @@ class Maekawa(Algorithm):
         assert self._phase is Phase.INSIDE
         return self._leave(self._counter)
 
+    def enter_again(self) -> list[Effect]:
+        assert self._phase is Phase.INSIDE
+        return self._enter()  # our voters hear of the counter when we leave
+
     def cancel(self) -> list[Effect]:
         assert self._phase is Phase.WAITING
         return self._leave(0)
@@ -158,8 +162,9 @@ class Maekawa(Algorithm):
         self._counter = max(self._counter, counter)
         self._failed.discard(voter)
         self._votes.add(voter)
-        if len(self._votes) < len(self._quorum):
-            return []
+        return self._enter() if len(self._votes) == len(self._quorum) else []
+
+    def _enter(self) -> list[Effect]:
         self._phase = Phase.INSIDE
         self._counter += 1
         return [Granted(self._counter)]

@@ -79,6 +79,10 @@ class NaimiTrehel(Algorithm):
         assert self._phase is Phase.INSIDE
         return self._leave()
 
+    def enter_again(self) -> list[Effect]:
+        assert self._phase is Phase.INSIDE
+        return self._enter()
+
     def cancel(self) -> list[Effect]:
         assert self._phase is Phase.WAITING
         self._phase = Phase.UNWILLING

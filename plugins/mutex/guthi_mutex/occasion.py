@@ -30,11 +30,12 @@ LONGEST_RANK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`quorum` is how many nodes a first view needs; 0: more than half of those that are known."""
+    """`quorum` is how many nodes a first view needs; 0: more than half of those that are known. `turn_s` is a turn."""
 
     policy: Policy
     lease_s: float
     quorum: int = 0
+    turn_s: float = 0.0
 
     @property
     def patience_s(self) -> float:

@@ -61,7 +61,7 @@ class Participant:
         self._life = memory.life
         self._look_s = settings.lease_s / 4
         self.leases = Leases(me, settings.lease_s, now)
-        self.locks = Locks(me, settings.policy, algorithms, self.leases, rng)
+        self.locks = Locks(me, settings.policy, algorithms, self.leases, rng, settings.turn_s)
         voter = Voter(me, memory.life, settings.policy)
         self.agreement = Agreement(voter, memory, self.leases, self.locks.freeze, settings.patience_s)
         self._channels: Channels | None = None

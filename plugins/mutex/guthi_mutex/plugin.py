@@ -48,6 +48,10 @@ class MutexConfig:
     """How long a holder may hold a lock without hearing from a majority. A lock whose holder died is free after about
     one and a half to two leases. Nodes may differ: the shortest holds for all.
     """
+    turn: guthi.Duration = 0.001
+    """For so long after it got a lock a node gives it to its own callers again, if they wait or come at once, though
+    other nodes wait too. Longer: more entries a second where many contend, and longer waits. 0: the others are next.
+    """
     quorum: int = 0
     """The fewest nodes that may begin to grant locks in a new network. 0: more than half of those that a node knows."""
     locks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -90,7 +94,7 @@ class MutexPlugin(guthi.Plugin):
             self.node.provide(MUTEX, Mutex(self.node, client, None))
             self.node.provide(VIEWS, Views(lambda _: None, self.config.lease))  # a client is in none
             return
-        settings = Settings(self.config.policy, self.config.lease, self.config.quorum)
+        settings = Settings(self.config.policy, self.config.lease, self.config.quorum, self.config.turn)
         keeper = self._keeper = Keeper(self.node, settings, self._algorithms())
         stack.push_async_callback(keeper.leave)
         counter = Counter(self.node, keeper)

@@ -90,6 +90,10 @@ class Raymond(Algorithm):
         self._inside = False
         return self._go_on()
 
+    def enter_again(self) -> list[Effect]:
+        assert self._inside
+        return [self._hand_over(self.me)]
+
     def cancel(self) -> list[Effect]:
         self._wanting.remove(self.me)
         return []

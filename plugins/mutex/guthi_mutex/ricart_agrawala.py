@@ -77,6 +77,10 @@ class RicartAgrawala(Algorithm):
         assert self._phase is Phase.INSIDE
         return self._leave()
 
+    def enter_again(self) -> list[Effect]:
+        assert self._phase is Phase.INSIDE
+        return self._enter()  # the replies that are put off say the counter when we leave
+
     def cancel(self) -> list[Effect]:
         assert self._phase is Phase.WAITING
         return self._leave()

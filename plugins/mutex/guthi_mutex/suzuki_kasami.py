@@ -91,6 +91,11 @@ class SuzukiKasami(Algorithm):
         self._wants = self._is_asking = True
         return self._send_on(token)
 
+    def enter_again(self) -> list[Effect]:
+        token = self._leave()
+        self._asked[self._rank] += 1
+        return self._enter(token)
+
     def _leave(self) -> _Token:
         assert self._token is not None and self._is_inside
         self._is_inside = False

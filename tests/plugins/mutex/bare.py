@@ -115,6 +115,16 @@ class BareWorld:
         self._waiting[rank] = Counter()
         self._carry_out(rank, self.algorithms[rank].release_and_request())
 
+    def enter_again(self, rank: int) -> None:
+        """The node that is inside leaves, and enters again before all others."""
+        assert self.inside == rank
+        self.inside = None
+        self._waiting[rank] = Counter()
+        effects = self.algorithms[rank].enter_again()
+        assert [type(each) for each in effects] == [Granted], "others are told, or it is not granted"
+        self._left_at = None  # this is no handover
+        self._carry_out(rank, effects)
+
     def _carry_out(self, rank: int, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
@@ -160,6 +170,7 @@ class Client:
         stay_s: float,
         gives_up: float,
         again: float = 0.0,
+        stays: float = 0.0,
     ) -> None:
         self._world = world
         self._rank = rank
@@ -168,6 +179,7 @@ class Client:
         self._stay_s = stay_s
         self._gives_up = gives_up
         self._again = again
+        self._stays = stays
         self._attempt = 0
         if world.inside == rank:
             self.entered()
@@ -206,8 +218,13 @@ class Client:
         self._world.after(self._world.rng.uniform(self._stay_s / 2, self._stay_s), self._leave)
 
     def _leave(self) -> None:
-        if self._left > 0 and self._world.rng.random() < self._again:
+        if self._left > 0 and self._happens(self._stays):
+            self._ask(self._world.enter_again)
+        elif self._left > 0 and self._happens(self._again):
             self._ask(self._world.release_and_request)
         else:
             self._world.release(self._rank)
             self._pause()
+
+    def _happens(self, chance: float) -> bool:
+        return chance > 0.0 and self._world.rng.random() < chance

@@ -58,7 +58,7 @@ def handover(kind: type[Algorithm], count: int, entries: int, seed: int = 0) -> 
     """
     world = BareWorld(kind, count, Random(seed), delay_s=lambda rng: 1.0)
     _run_busily(world, entries, stay_s=20.0)
-    return fmean(world.handovers_s)
+    return round(fmean(world.handovers_s), 9)
 
 
 @cache

@@ -28,10 +28,17 @@ def kind(request: pytest.FixtureRequest) -> type[Algorithm]:
 
 
 def populate(
-    world: BareWorld, entries: int, pause_s: float, stay_s: float, gives_up: float = 0.0, again: float = 0.0
+    world: BareWorld,
+    entries: int,
+    pause_s: float,
+    stay_s: float,
+    gives_up: float = 0.0,
+    again: float = 0.0,
+    stays: float = 0.0,
 ) -> None:
     """A client on every node."""
-    clients = [Client(world, rank, entries, pause_s, stay_s, gives_up, again) for rank in range(len(world.members))]
+    ranks = range(len(world.members))
+    clients = [Client(world, rank, entries, pause_s, stay_s, gives_up, again, stays) for rank in ranks]
     world.granted = lambda rank: clients[rank].entered()
 
 
@@ -46,7 +53,8 @@ def test_one_at_a_time_with_growing_counters_and_all_are_served(
     fence = rng.randrange(1000)
     world = BareWorld(kind, count, rng, delay_s=rng.choice([steady, uneven]), holder=holder, fence=fence)
     pause_s, stay_s, again = rng.choice([0.0, 2.0, 50.0]), rng.choice([0.0, 3.0]), rng.choice([0.0, 0.7])
-    populate(world, entries=4, pause_s=pause_s, stay_s=stay_s, gives_up=gives_up, again=again)
+    stays = rng.choice([0.0, 0.7])
+    populate(world, entries=4, pause_s=pause_s, stay_s=stay_s, gives_up=gives_up, again=again, stays=stays)
     world.run()
     assert world.entries == 4 * count or gives_up
 
@@ -100,6 +108,21 @@ def test_who_leaves_and_asks_again_by_suzuki_and_kasami_costs_one_message_an_ent
     first_requests = 9 * 8
     assert world.entries == 9 * 50 and world.sent <= world.entries + first_requests
     assert world.overtaken == 1
+
+
+def test_who_enters_again_before_all_others_tells_nobody_and_then_they_are_served(kind: type[Algorithm]) -> None:
+    world = BareWorld(kind, 5, Random(0), holder=0, fence=7)
+    for rank in (1, 2, 3):
+        world.request(rank)
+    world.settle()
+    sent = world.sent
+    for _ in range(10):
+        world.enter_again(0)
+    assert world.sent == sent and world.counter == 17
+    world.granted = world.release
+    world.release(0)
+    world.run()
+    assert world.entries == 13 and world.counter >= 20
 
 
 def test_who_waits_is_in_a_queue_that_people_can_see(kind: type[Algorithm]) -> None:

@@ -31,7 +31,8 @@ class Stage:
     def __init__(self, seed: int, count: int, first: int) -> None:
         self.rng = Random(seed)
         self.now = 0.0
-        self.nodes = {node(number): a_participant(number) for number in range(count)}
+        turn_s = (0.0, 0.01, 2.0)[seed % 3]
+        self.nodes = {node(number): a_participant(number, turn_s=turn_s) for number in range(count)}
         self.present = {node(number) for number in range(first)}
         self.stopped_until = dict.fromkeys(self.nodes, 0.0)
         self.cut_until = {(one, two): 0.0 for one in self.nodes for two in self.nodes}
@@ -117,8 +118,8 @@ class Stage:
         self.want(id)
 
     def want(self, id: NodeId) -> None:
-        """Wants the lock, unless it waits or holds already; and again, for ever."""
-        if id not in self.waiting and id not in self.holding:
+        """Wants the lock, unless it waits already; and again, for ever."""
+        if id not in self.waiting:
             self._ticket += 1
             self.waiting.add(id)
             self.act(id, self.nodes[id].acquire(self._ticket, LOCK, self.now))

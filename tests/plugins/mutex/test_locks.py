@@ -24,9 +24,9 @@ def a_view(epoch: int = 7, held: tuple[Held, ...] = (), other: Policy = POLICY) 
 class Bench:
     """The locks of one of two nodes; the first of them has the token, and its lease is good unless said otherwise."""
 
-    def __init__(self, rank: int = 0, *, leased: bool = True) -> None:
+    def __init__(self, rank: int = 0, *, leased: bool = True, turn_s: float = 0.0) -> None:
         self.leases = Leases(node(rank), 3.0, 0.0)
-        self.locks = Locks(node(rank), POLICY, {SuzukiKasami.name: SuzukiKasami}, self.leases, Random(1))
+        self.locks = Locks(node(rank), POLICY, {SuzukiKasami.name: SuzukiKasami}, self.leases, Random(1), turn_s)
         self.install(a_view())
         if leased:
             self.lease()
@@ -56,6 +56,39 @@ def test_a_token_that_is_elsewhere_is_asked_for() -> None:
     bench = Bench(1)
     assert bench.locks.acquire(1, "render", NOW) == [Spoke(node(0), "render", [0, 1])]
     assert bench.locks.receive(node(0), "render", [1, 4, [0, 0], []], NOW) == [LockGranted(1, "render", fence(5))]
+
+
+def test_callers_of_this_node_go_first_as_long_as_its_turn_lasts() -> None:
+    bench = Bench(turn_s=1.0)
+    for ticket in (1, 2, 3, 4):
+        bench.locks.acquire(ticket, "render", NOW)
+    bench.locks.receive(node(1), "render", [0, 1], NOW)
+    assert bench.locks.release(1, NOW + 0.5) == [LockGranted(2, "render", fence(2))]
+    assert bench.locks.release(2, NOW + 0.9) == [LockGranted(3, "render", fence(3))]  # the turn is no longer for that
+    assert bench.locks.release(3, NOW + 1.0) == [Spoke(node(1), "render", [1, 3, [3, 0], [0]])]
+    back_at = NOW + 1.5
+    assert bench.locks.receive(node(1), "render", [1, 4, [3, 1], []], back_at) == [LockGranted(4, "render", fence(5))]
+    bench.locks.acquire(5, "render", back_at)
+    bench.locks.receive(node(1), "render", [0, 2], back_at)
+    assert bench.locks.release(4, back_at + 0.9) == [LockGranted(5, "render", fence(6))]  # that is another turn
+
+
+def test_nobody_here_wants_it_so_the_turn_is_over() -> None:
+    bench = Bench(turn_s=1.0)
+    bench.locks.acquire(1, "render", NOW)
+    bench.locks.receive(node(1), "render", [0, 1], NOW)
+    assert bench.locks.release(1, NOW) == [Spoke(node(1), "render", [1, 1, [1, 0], []])]
+
+
+def test_without_a_lease_there_is_no_turn() -> None:
+    bench = Bench(1, turn_s=10.0)
+    for ticket in (1, 2):
+        bench.locks.acquire(ticket, "render", NOW)
+    bench.locks.receive(node(0), "render", [1, 4, [0, 0], []], NOW)
+    bench.locks.receive(node(0), "render", [0, 1], NOW)
+    lost, passed_on = bench.locks.lose(NOW + 5)
+    assert lost == TicketLost(1, "render", fence(5))
+    assert passed_on == Spoke(node(0), "render", [1, 5, [0, 1], [1]])
 
 
 def test_without_a_lease_the_grant_waits_for_it() -> None:

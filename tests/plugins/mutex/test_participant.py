@@ -39,8 +39,8 @@ NOW = 100.0
 EPOCH = 50
 
 
-def a_participant(number: int, memory: Memory | None = None, quorum: int = 0) -> Participant:
-    settings = Settings(POLICY, LEASE_S, quorum)
+def a_participant(number: int, memory: Memory | None = None, quorum: int = 0, turn_s: float = 0.0) -> Participant:
+    settings = Settings(POLICY, LEASE_S, quorum, turn_s)
     algorithms = {SuzukiKasami.name: SuzukiKasami}
     made = Participant(node(number), memory or Memory(0), settings, algorithms, Random(number), lambda: EPOCH, 0.0)
     made.joined(NOW)

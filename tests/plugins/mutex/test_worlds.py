@@ -15,13 +15,15 @@ from guthi.testing.swarm import draw
 from guthi_mutex import MUTEX, NoQuorum
 
 ALGORITHMS = ["suzuki-kasami", "ricart-agrawala", "raymond", "naimi-trehel", "maekawa"]
+TURNS = ["1ms", "0s", "2s"]
 
 
 @pytest.mark.guthi_seeds(5)
 @simulated
 async def test_never_two_holders_whatever_happens(world: World) -> None:
     world.network.set_link(ROUGH)
-    book = await a_network(world, algorithm=ALGORITHMS[world.seed % len(ALGORITHMS)], lease="1s")
+    algorithm, turn = ALGORITHMS[world.seed % len(ALGORITHMS)], TURNS[world.seed % len(TURNS)]
+    book = await a_network(world, algorithm=algorithm, turn=turn, lease="1s")
     faults = draw(world.random, NAMES, 15.0, spare=["alice"], drift=True)
     await world.play(str(faults).replace("wipe", "crash"))  # a disk lost for good is another test's
     await world.until(lambda: len(world.running()) == len(NAMES))

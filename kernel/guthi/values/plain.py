@@ -17,7 +17,8 @@ MAX_LEVELS: Final = 8  # of lists and maps within one another
 MAX_ITEMS: Final = 23  # of a list, of a map, and characters of a text: what the first byte of an item can say
 _LONGEST: Final = 255
 
-_BYTE, _SHORT, _LONG, _FLOAT = Struct(">BB").pack, Struct(">BH").pack, Struct(">BI").pack, Struct(">Bd").pack
+_BYTE, _SHORT, _LONG, _LONGER = Struct(">BB").pack, Struct(">BH").pack, Struct(">BI").pack, Struct(">BQ").pack
+_FLOAT = Struct(">Bd").pack
 
 
 def _heads(major: int) -> tuple[bytes, ...]:
@@ -49,6 +50,8 @@ def _integer(value: int, _: int) -> bytes:
             return _SHORT(0x19, value)
         if value <= 0xFFFF_FFFF:
             return _LONG(0x1A, value)
+        if value <= 0xFFFF_FFFF_FFFF_FFFF:
+            return _LONGER(0x1B, value)
     elif value >= -1 - MAX_ITEMS:
         return _NEGATIVE[-1 - value]
     raise _NotPlain

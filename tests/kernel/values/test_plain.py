@@ -36,7 +36,7 @@ def test_it_writes_what_cbor2_writes(value: Any) -> None:
     assert cbor is None or cbor == cbor2.dumps(value)
 
 
-NUMBERS = (0, 23, 24, 255, 256, 65_535, 65_536, 0xFFFF_FFFF, -1, -24, True, None, 1.5, -0.0)
+NUMBERS = (0, 23, 24, 255, 256, 65_535, 65_536, (1 << 32) - 1, 1 << 32, (1 << 64) - 1, -1, -24, True, None, 1.5, -0.0)
 STRINGS = ("", "é" * 11, "x" * 255, b"", bytes(255))
 NESTED = ([], {}, [1] * 23, ["add", (1, 2.0), {"by": None}, 77], {1: [2], "x": {3: 4}})
 
@@ -50,7 +50,7 @@ class Word(str):
     """No plain text, though it would look like one."""
 
 
-LONG = (1 << 32, -25, "x" * 256, bytes(256), [1] * 24, {n: n for n in range(24)})
+LONG = (1 << 64, -25, "x" * 256, bytes(256), [1] * 24, {n: n for n in range(24)})
 PECULIAR = (math.inf, math.nan, Word("x"), {1, 2}, bytearray(2), object(), {b"key": 1}, {(1, 2): 3}, "\ud800")
 
 

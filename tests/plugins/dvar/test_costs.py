@@ -103,11 +103,11 @@ def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     for each in world.running():
         requests = each.node.network.requests
 
-        async def request(peer: Any, topic: str, *rest: Any, ask: Any = requests.request) -> Any:
+        def ask(peer: Any, topic: str, *rest: Any, asks: Any = requests.ask) -> Any:
             seen[topic] += topic.startswith("dvar.")
-            return await ask(peer, topic, *rest)
+            return asks(peer, topic, *rest)
 
-        monkeypatch.setattr(requests, "request", request)
+        monkeypatch.setattr(requests, "ask", ask)
     return seen
 
 
@@ -126,7 +126,7 @@ async def test_a_batch_takes_one_round_for_each_owner(world: World, monkeypatch:
                 batch.set(f"x{number}", 1)
 
     assert await round_trips(world, write(alice)) == pytest.approx(1.5, abs=0.15)
-    assert seen["dvar.operate"] <= len(NAMES) - 1 and seen["dvar.prepare"] <= len(NAMES)
+    assert 1 <= seen["dvar.operate"] <= len(NAMES) - 1 and 1 <= seen["dvar.prepare"] <= len(NAMES)
 
 
 @simulated

@@ -43,18 +43,19 @@ def cut_messages(
     """One node's messages on a topic do not leave any more."""
     requests = world.nodes[frm].node.network.requests
     ids = [world.nodes[name].node.id for name in to or world.nodes]
-    request, cast = requests.request, requests.cast
+    ask, cast = requests.ask, requests.cast
 
-    async def no_request(peer: Any, its_topic: str, *rest: Any) -> Any:
+    def no_request(peer: Any, its_topic: str, *rest: Any) -> Any:
+        asked = ask(peer, its_topic, *rest)
         if its_topic == topic and peer in ids:
-            await asyncio.get_running_loop().create_future()
-        return await request(peer, its_topic, *rest)
+            requests.withdraw(asked)  # it has not left yet; whoever asks goes on waiting
+        return asked
 
     def no_cast(peer: Any, its_topic: str, value: Any) -> None:
         if its_topic != topic or peer not in ids:
             cast(peer, its_topic, value)
 
-    monkeypatch.setattr(requests, "request", no_request)
+    monkeypatch.setattr(requests, "ask", no_request)
     monkeypatch.setattr(requests, "cast", no_cast)
 
 

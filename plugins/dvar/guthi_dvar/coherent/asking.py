@@ -8,25 +8,24 @@ as it knows, run the plugin. This node may be the owner; then nothing is sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from guthi import DeadlineExceeded, GuthiError, Incoming, MalformedMessage, NodeId, PeerLost, UnknownTopic
+from guthi import DeadlineExceeded, MalformedMessage, NodeId, PeerLost, UnknownTopic
 from guthi_dvar.bodies import Write, value_of
-from guthi_dvar.coherent.messages import view_from_wire, view_to_wire
-from guthi_dvar.coherent.operations import MOST_TOKEN_BYTES, Asked, Operation
+from guthi_dvar.coherent.messages import view_to_wire
+from guthi_dvar.coherent.operations import Asked, Operation
 from guthi_dvar.coherent.owner import Owner
+from guthi_dvar.coherent.questions import asking
 from guthi_dvar.coherent.roles import Roles
-from guthi_dvar.coherent.rounds import LATER
 from guthi_dvar.coherent.shelf import Item, Shelf, zeros
 from guthi_dvar.coherent.standing import Moved, Standing
 from guthi_dvar.coherent.succession import Succession, Term
-from guthi_dvar.coherent.witnesses import Witness, Witnesses
+from guthi_dvar.coherent.witnesses import Witnesses
 from guthi_dvar.errors import Unavailable, UnknownVariable
 from guthi_dvar.holding import Holding
 from guthi_dvar.patches import Patch
-from guthi_dvar.records import is_name
 from guthi_dvar.stamps import LIFE_BYTES, Stamp
 from guthi_dvar.table import Copy
 
@@ -48,7 +47,7 @@ class Split(Exception):
 
 
 class Asker:
-    """The questions of one node, and the answers that it gives as an owner."""
+    """The questions of one node."""
 
     def __init__(
         self,
@@ -65,9 +64,6 @@ class Asker:
         self._standing, self._succession, self._owner = standing, succession, owner
         self._witnesses = witnesses
         self._life, self._numbers = node.host.entropy(LIFE_BYTES), count(1)
-        node.handle(OPERATE, self._operated)
-        node.handle(OBTAIN, self._obtained)
-        node.handle(FOLLOW, self._followed)
 
     # ---- asking
 
@@ -106,20 +102,18 @@ class Asker:
     async def _operated_by(self, term: Term, owner: NodeId, asked: Asked) -> Any:
         """The owner's answer, or True as soon as witnesses have said that it has happened."""
         ticket = self.token()
+        body = [view_to_wire(term.view.id), ticket, *asked.to_wire()]
         with self._witnesses.of(term.view.id, owner, ticket) as witnessed:
-            request = self._request(term, owner, OPERATE, [ticket, *asked.to_wire()])
-            answered = self._node.start(_outcome(request), "dvar write")
-            try:
-                await asyncio.wait((answered, witnessed), return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError:
-                answered.cancel()
-                raise
-        if witnessed.done():
-            return True
-        outcome = answered.result()
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+            async with self._standing.during(term.view.id):
+                with asking(self._node, OPERATE, [(owner, body)], TIMEOUT_S) as (answered,):
+                    if answered is None:
+                        answer = await self._node.request(owner, OPERATE, body, timeout_s=TIMEOUT_S)
+                    else:
+                        await asyncio.wait((answered, witnessed), return_when=asyncio.FIRST_COMPLETED)
+                        if witnessed.done():
+                            return True
+                        answer = answered.result()
+        return self._outcome(term, answer)
 
     async def by_owner(self, writes: Sequence[Write]) -> list[list[Write]]:
         """The writes, those of each owner together. Raises Unavailable."""
@@ -200,6 +194,9 @@ class Asker:
         """The owner's answer; raises Moved where it is not in that view, or not the owner."""
         async with self._standing.during(term.view.id):
             answer = await self._node.request(owner, topic, [view_to_wire(term.view.id), *body], timeout_s=TIMEOUT_S)
+        return self._outcome(term, answer)
+
+    def _outcome(self, term: Term, answer: object) -> Any:
         match answer:
             case ["done", outcome]:
                 return outcome
@@ -216,69 +213,6 @@ class Asker:
         if item is None:
             raise UnknownVariable(f"there is no variable {name!r:.80} any more")
         return item
-
-    # ---- answering
-
-    def _term(self, view_wire: object) -> Term | None:
-        """The term of a message, if this node is in it now."""
-        view_id = view_from_wire(view_wire)
-        return self._succession.begin() if self._standing.is_in(view_id) else None
-
-    async def _there(self, view_wire: object, names: Iterable[str], answer: Callable[[Term], Awaitable[Any]]) -> Any:
-        """Answer as an owner in that view, when this node is in it."""
-        view_id = view_from_wire(view_wire)
-        try:
-            if not await self._standing.reached(view_id, self._holding.now + self._standing.views.lease_s):
-                return LATER
-            term = self._succession.begin()
-            if not term.claimed.is_set():
-                await self._succession.claimed(term)
-            if any(term.roles.owner(name) != self._me for name in names):
-                return ["elsewhere", [bytes(id) for id in term.roles.among]]
-            return ["done", await answer(term)]
-        except Moved:
-            return LATER
-
-    def _operated(self, incoming: Incoming) -> Any:
-        match incoming.value:
-            case [view, bytes(ticket), *rest] if 0 < len(ticket) <= MOST_TOKEN_BYTES:
-                asked, witness = Asked.from_wire(rest), Witness(incoming.peer, ticket)
-            case _:
-                raise MalformedMessage("an operation is asked for in a view, under a ticket")
-        if not asked.operation.names:
-            raise MalformedMessage("an operation is on a variable")
-        return self._there(view, asked.operation.names, lambda term: self._owner.operate(term, asked, witness))
-
-    def _obtained(self, incoming: Incoming) -> Any:
-        match incoming.value:
-            case [view, str(name), int(index), have_wire] if is_name(name):
-                have = Stamp.from_wire(have_wire) if have_wire is not None else None
-            case _:
-                raise MalformedMessage("a value is obtained by a view, a name, which value, and the version there is")
-        term, peer = self._term(view), incoming.peer
-        if term is not None:
-            answer = self._owner.fetched_at_once(term, peer, name, index, have)
-            if answer is not None:
-                return ["done", answer]
-        return self._there(view, [name], lambda term: self._owner.fetched(term, peer, name, index, have))
-
-    def _followed(self, incoming: Incoming) -> Any:
-        match incoming.value:
-            case [view, str(name), bool(follows)] if is_name(name):
-                return self._there(view, [name], lambda term: self._versions(term, incoming.peer, name, follows))
-        raise MalformedMessage("a variable is followed by a view, its name, and whether to go on")
-
-    async def _versions(self, term: Term, peer: NodeId, name: str, follows: bool) -> list[Any]:
-        found = await self._owner.followed(term, peer, name, follows=follows)
-        return [[index, stamp.to_wire()] for index, stamp in found]
-
-
-async def _outcome(work: Awaitable[Any]) -> Any:
-    """What came of it; it may be that nobody waits for that any more."""
-    try:
-        return await work
-    except (GuthiError, Moved) as error:
-        return error
 
 
 def copy_of(item: Item, index: int, have: Copy | None, answer: object, now: float) -> Copy:

@@ -163,7 +163,7 @@ class Hearer:
                 raise MalformedMessage("what is prepared is a list of versions, notes, and who is to hear of it")
         kept = []
         for each in found:
-            if not self._has_room([(each.name, each.index, each.change)]):
+            if each.change is not None and not self._has_room([(each.name, each.index, each.change)]):
                 kept.append(False)
                 continue
             is_kept, events = self._shelf.prepared(each, self._holding.now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from guthi_dvar.coherent.answering import Answerer
 from guthi_dvar.coherent.asking import Asker
 from guthi_dvar.coherent.distant import Agent
 from guthi_dvar.coherent.hearing import Hearer
@@ -35,6 +36,7 @@ def member(node: Node, holding: Holding, upkeep: Upkeep, publisher: Publisher, p
     owner = Owner(node, holding, shelf, standing, rounds, succession, witnesses)
     Hearer(node, holding, shelf, standing, succession, witnesses)
     asker = Asker(node, holding, shelf, standing, succession, owner, witnesses)
+    Answerer(node, holding, standing, succession, owner)
     coherent = Coherent(node, holding, shelf, standing, succession, asker, upkeep, publisher, peers)
     Agent(node, holding, coherent)
     return coherent

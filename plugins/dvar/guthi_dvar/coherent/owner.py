@@ -70,8 +70,15 @@ class Owner:
 
         Raises Moved, and what is wrong with the operation. It goes on when its caller is cancelled.
         """
-        work = self._outcome(self._run(term, asked, witness))
-        outcome = await asyncio.shield(self._node.start(work, "dvar operation"))
+        return await self.outcome(self.begin(term, asked, witness))
+
+    def begin(self, term: Term, asked: Asked, witness: Witness | None = None) -> asyncio.Task[Any]:
+        """The same; `outcome` tells what has come of it."""
+        return self._node.start(self._outcome(self._run(term, asked, witness)), "dvar operation")
+
+    async def outcome(self, begun: asyncio.Task[Any]) -> Any:
+        """As `operate`."""
+        outcome = await asyncio.shield(begun)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

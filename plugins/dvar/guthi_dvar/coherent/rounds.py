@@ -6,10 +6,11 @@ Nobody is given up: a member that does not answer for a lease is left out of the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from guthi import DeadlineExceeded, MalformedMessage, NodeId, PeerLost, UnknownTopic
+from guthi_dvar.coherent.questions import asking
 from guthi_dvar.coherent.standing import Standing
 from guthi_mutex import ViewId
 
@@ -46,17 +47,27 @@ class Rounds:
         if not bodies:
             return []
         async with self._standing.during(view_id):
-            if len(bodies) == 1:
-                (to, body), *_ = bodies
-                return [await self._insist(to, topic, body, to in without, may_refuse)]
-            return await asyncio.gather(
-                *(self._insist(to, topic, body, to in without, may_refuse) for to, body in bodies)
-            )
+            with asking(self._node, topic, bodies, TIMEOUT_S) as answers:
+                insisting = [
+                    self._insist(to, topic, body, answer, to in without, may_refuse)
+                    for (to, body), answer in zip(bodies, answers, strict=True)
+                ]
+                return [await insisting[0]] if len(insisting) == 1 else await asyncio.gather(*insisting)
 
-    async def _insist(self, to: NodeId, topic: str, body: Any, is_without: bool, may_refuse: bool) -> Any:
+    async def _insist(
+        self,
+        to: NodeId,
+        topic: str,
+        body: Any,
+        first: Awaitable[Any] | None,
+        is_without: bool,
+        may_refuse: bool,
+    ) -> Any:
         while True:
             try:
-                answer = await self._node.request(to, topic, body, timeout_s=TIMEOUT_S)
+                request = first or self._node.request(to, topic, body, timeout_s=TIMEOUT_S)
+                first = None
+                answer = await request
             except UnknownTopic:
                 if is_without:
                     return None

@@ -12,8 +12,9 @@ and leases (Gray and Cheriton 1989), so that a holder that does not answer does 
 | `owner`      | in which order operations happen; `checking` whether a write fits                  |
 | `telling`    | when a write has happened; `ledger` whether it did before                          |
 | `witnesses`  | how a writer that is not the owner knows that sooner                               |
-| `shelf`      | what this node has, and what of it may be read; `hearing` is told so by owners      |
-| `asking`     | whom to ask, until there is an answer                                              |
+| `shelf`      | what this node has, and what of it may be read; `hearing` is told so by owners     |
+| `asking`     | whom to ask, until there is an answer; `answering` what an owner says to that      |
+| `rounds`     | how members are asked until they answer; `questions` that they are asked at once   |
 | `distant`    | the same for nodes that are in no view, clients above all: a member does it        |
 """
 

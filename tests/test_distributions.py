@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 import tomllib
+from collections.abc import Mapping
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -29,12 +30,17 @@ def imported(folder: Path) -> set[str]:
     return names - set(sys.stdlib_module_names)
 
 
+@pytest.fixture(scope="module")
+def brings() -> Mapping[str, list[str]]:
+    """Which distributions bring a name that can be imported: it takes a while to look through all."""
+    return packages_distributions()
+
+
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
-def test_what_is_imported_is_declared(project: Path) -> None:
+def test_what_is_imported_is_declared(project: Path, brings: Mapping[str, list[str]]) -> None:
     table = tomllib.loads((project / "pyproject.toml").read_text())["project"]
     extras = [each for extra in table.get("optional-dependencies", {}).values() for each in extra]
     declared = {Requirement(each).name for each in [*table["dependencies"], *extras]} | {table["name"]}
-    brings = packages_distributions()
     undeclared = {
         name
         for name in imported(project / table["name"].replace("-", "_"))

@@ -99,7 +99,8 @@ class Bottleneck:
                 heapq.heappop(self._agenda)[2]()
             for flow in self.flows:
                 for session in (flow.sender, flow.receiver):
-                    if session.deadline is not None and session.deadline <= self.now:
+                    deadline = session.deadline  # asked once: it is dear, and this the innermost loop
+                    if deadline is not None and deadline <= self.now:
                         session.on_deadline(self.now)
 
     def _upcoming(self) -> float:

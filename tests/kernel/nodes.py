@@ -12,7 +12,7 @@ from guthi.host.udp import SystemHost
 from guthi.node import Node
 from guthi.plugins import Plugin
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Line(SystemHost):

@@ -21,7 +21,7 @@ import guthi
 from guthi import BlockingNode, Config, Plugin, Service
 from guthi.blocking import _Errand
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Desk:

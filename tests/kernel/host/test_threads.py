@@ -11,7 +11,7 @@ import pytest
 
 from guthi.host.threads import DaemonThreads
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 def test_it_is_an_executor() -> None:

@@ -20,7 +20,7 @@ import pytest
 from guthi.errors import NotEncodable, UsageError
 from guthi.host.workers import ProcessWorkers, WorkerLost, report
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 @pytest.fixture

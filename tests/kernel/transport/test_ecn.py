@@ -109,8 +109,8 @@ def test_a_marking_queue_stays_short_loses_nothing_and_the_path_full() -> None:
     """A buffer of four bandwidth-delay products, which marks from half of one on."""
     plain, marking = (Bottleneck(queue_bytes=1_000_000.0, mark_bytes=mark) for mark in (None, 125_000.0))
     for path in (plain, marking):
-        path.run(10.0)
-        assert path.flows[0].delivered_bytes / 10.0 >= 0.85 * BANDWIDTH_BYTES_S
+        path.run(5.0)
+        assert path.flows[0].delivered_bytes / 5.0 >= 0.85 * BANDWIDTH_BYTES_S
     assert marking.marked > 0 and marking.dropped == 0
     assert marking.mean_queue_bytes < 0.6 * plain.mean_queue_bytes
 

@@ -107,7 +107,7 @@ class Board:
         for at, operation in self._from(number):
             number = at
             found.append(operation)
-            most_characters -= len(operation.value or "") + 50
+            most_characters -= operation.size
             if most_characters <= 0:
                 return found, number
         return found, self.number

@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from guthi_whiteboard.board import Board
-from guthi_whiteboard.log import Key, Operation
+from guthi_whiteboard.log import NAME_BYTES, Key, Operation
 
-__all__ = ["CLEARED_S", "REPENTANCE_S", "SEGMENT_BYTES", "is_due", "is_worth", "kept"]
+__all__ = ["CLEARED_S", "REPENTANCE_S", "SEGMENT_BYTES", "is_due", "is_worth", "kept", "left_bytes"]
 
 CLEARED_S = 86_400.0
 REPENTANCE_S = CLEARED_S / 2
@@ -41,6 +41,21 @@ def is_worth(sizes_bytes: Sequence[int], left_bytes: int) -> bool:
     return 3 * left_bytes <= 2 * total or len(sizes_bytes) > MOST_SMALL_FILES + 2 * (total // SEGMENT_BYTES)
 
 
+def left_bytes(
+    sizes: Iterable[tuple[Key, int]], board: Board, before_us: Collection[Key], in_files: Collection[Key], now_s: float
+) -> int:
+    """About how large what is `kept` of operations of these sizes will be, told by their names alone."""
+    horizon = _old_horizon(board, in_files, now_s)
+    left = 0
+    for key, size in sizes:
+        stamp, birth, _ = key
+        last = board.winner(birth)
+        if (last is None or last.stamp <= stamp) and key not in before_us:
+            is_husk = stamp.time <= horizon.get(stamp.author, 0) and not (last is not None and last.is_clear)
+            left += NAME_BYTES if is_husk else size
+    return left
+
+
 def kept(
     own: Iterable[Operation],
     board: Board,
@@ -56,13 +71,15 @@ def kept(
     horizon = _old_horizon(board, in_files, now_s)
     left: dict[Key, Operation] = {}
     for operation in own:
-        last = board.winner(operation.birth)
+        key, last = operation.key, board.winner(operation.birth)
         is_overtaken = last is not None and last.rank > operation.rank and last.key in in_files
-        if is_overtaken or operation.key in before_us:
+        if is_overtaken or key in before_us:
             continue
         is_long_gone = not operation.is_clear and operation.stamp.time <= horizon.get(operation.stamp.author, 0)
-        rest = operation._replace(value=None) if is_long_gone else operation
-        left[rest.key] = rest
+        if is_long_gone:
+            operation = operation._replace(value=None)
+            key = operation.key
+        left[key] = operation
     return sorted(left.values(), key=lambda each: (each.rank, each.birth))
 
 

@@ -53,7 +53,7 @@ class Endpoint:
         except WebSocketDisconnect:
             pass
         except TimeoutError:
-            await websocket.close(POLICY_VIOLATED, "nothing was said")
+            await websocket.close(TRY_AGAIN_LATER, "nothing was said")  # a machine that slept, or has much to do
         except MalformedMessage as error:
             await websocket.close(UNREADABLE, reason_of(error))
         except UsageError as error:

@@ -19,11 +19,23 @@ from hashlib import blake2b
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from guthi import MalformedMessage
+from guthi_whiteboard.quick import stroke_parts
 from guthi_whiteboard.shapes import canonical, is_author, is_count
 
-__all__ = ["MOST_LINE_BYTES", "Key", "Operation", "Stamp", "as_lines", "from_json", "from_line", "to_line"]
+__all__ = [
+    "MOST_LINE_BYTES",
+    "NAME_BYTES",
+    "Key",
+    "Operation",
+    "Stamp",
+    "as_lines",
+    "from_json",
+    "from_line",
+    "to_line",
+]
 
 MOST_LINE_BYTES: Final = 14 << 10
+NAME_BYTES: Final = 50  # about what a line has besides its value
 
 
 class Stamp(NamedTuple):
@@ -54,6 +66,11 @@ class Operation(NamedTuple):
         return self.stamp, self.value or ""
 
     @property
+    def size(self) -> int:
+        """About how long its line is."""
+        return NAME_BYTES + len(self.value or "")
+
+    @property
     def object(self) -> dict[str, Any] | None:
         """The object, read anew each time."""
         return json.loads(self.value) if self.value is not None else None
@@ -74,6 +91,9 @@ def from_line(line: str | bytes) -> Operation:
     """Read what a peer, or its file, says; raises MalformedMessage."""
     if len(line) > MOST_LINE_BYTES:
         raise MalformedMessage(f"an operation on a board has {MOST_LINE_BYTES} bytes at most")
+    usual = stroke_parts(line if isinstance(line, str) else line.decode("utf-8", "replace"))
+    if usual is not None and usual[:2] >= usual[2:4]:
+        return _operation(*usual)
     try:
         parts = json.loads(line)
     except (ValueError, RecursionError):
@@ -88,14 +108,19 @@ def from_json(parts: Any) -> Operation:
     count, author, birth_count, birth_author, value = parts
     if not (is_count(count) and is_count(birth_count) and is_author(author) and is_author(birth_author)):
         raise MalformedMessage("an operation on a board has stamps of a count and 13 letters a-z2-7")
-    stamp, birth = Stamp(count, sys.intern(author)), Stamp(birth_count, sys.intern(birth_author))
-    if stamp < birth:
+    if (count, author) < (birth_count, birth_author):
         raise MalformedMessage("an operation on a board changes what was not there yet")
     text = None if value is None else json.dumps(canonical(value), separators=(",", ":"), ensure_ascii=False)
-    operation = Operation(stamp, birth, text)
+    operation = _operation(count, sys.intern(author), birth_count, sys.intern(birth_author), text)
     if text is not None and len(to_line(operation).encode()) > MOST_LINE_BYTES:
         raise MalformedMessage(f"an object on a board has about {MOST_LINE_BYTES} bytes at most; draw it in parts")
     return operation
+
+
+def _operation(count: int, author: str, birth_count: int, birth_author: str, text: str | None) -> Operation:
+    stamp = Stamp(count, author)
+    is_first = count == birth_count and author == birth_author
+    return Operation(stamp, stamp if is_first else Stamp(birth_count, birth_author), text)
 
 
 def as_lines(operations: Iterable[Operation]) -> bytes:

@@ -143,6 +143,10 @@ class Room:
         """How many pages of this node show it."""
         return len(self._visitors)
 
+    def wall_time_s(self) -> float:
+        """That of the node, which pages go by: the clock of a telephone may be years off."""
+        return self._node.host.wall_time_s()
+
     def _changed(self) -> None:
         for visitor in tuple(self._visitors):
             visitor.board_changed()
@@ -152,7 +156,7 @@ class Room:
     def draw(self, operations: Sequence[Operation]) -> Drawn:
         """Put operations of a page on the board, tell the others, and write them down; again does no harm."""
         refused: dict[int, str] = {}
-        now_s = self._node.host.wall_time_s()
+        now_s = self.wall_time_s()
         for place, operation in enumerate(operations):
             reason = refusal(operation, self.board, self._bounds, now_s)
             if len(self._unwritten) >= MOST_UNWRITTEN:
@@ -274,7 +278,8 @@ class Room:
             async for some in self._shelf.look(sorted(names) if names is not None else None):
                 for operation in some:
                     self._take(operation)
-                    self._heard.pop(operation.key, None)
+                    if self._heard:
+                        self._heard.pop(operation.key, None)
                 self._changed()
 
     # ---- keeping
@@ -288,7 +293,7 @@ class Room:
             try:
                 await self._shelf.sweep()
                 async with self._is_in_use:
-                    await self._shelf.compact(self.board, self._node.host.wall_time_s())
+                    await self._shelf.compact(self.board, self.wall_time_s())
             except GuthiError as error:
                 self._log.warning("the logs of the board %s cannot be compacted: %s", self.name, error)
 

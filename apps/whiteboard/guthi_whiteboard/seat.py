@@ -124,7 +124,8 @@ class Seat:
 
     async def _news(self) -> AsyncIterator[str]:
         room = self._room
-        yield json.dumps({"welcome": {"node": self._node_name, "board": room.name, "life": room.life}})
+        at_s = int(room.wall_time_s())
+        yield json.dumps({"welcome": {"node": self._node_name, "board": room.name, "life": room.life, "at_s": at_s}})
         is_whole = False
         while True:
             self._has_news.clear()

@@ -41,7 +41,9 @@ def _numbers(value: Any, fewest: int, most: int) -> bool:
     return (
         type(value) is list
         and fewest <= len(value) <= most
-        and all(type(each) is int and -FARTHEST <= each <= FARTHEST for each in value)
+        and set(map(type, value)) == {int}
+        and min(value) >= -FARTHEST
+        and max(value) <= FARTHEST
     )
 
 

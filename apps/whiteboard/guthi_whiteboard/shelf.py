@@ -16,13 +16,13 @@ import logging
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from guthi import GuthiError, MalformedMessage
 from guthi.calmlog import CalmLog
-from guthi_gutfs import Gutfs, NotFound, Version
+from guthi_gutfs import FileInfo, Gutfs, NotFound, Version
 from guthi_whiteboard.board import Board
-from guthi_whiteboard.compaction import SEGMENT_BYTES, is_due, is_worth, kept
+from guthi_whiteboard.compaction import SEGMENT_BYTES, is_due, is_worth, kept, left_bytes
 from guthi_whiteboard.log import Key, Operation, as_lines, from_line
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ class _File:
         self.version: Version | None = None
         self.size_bytes = 0
         self.digest = blake2b()
-        self.keys: set[Key] = set()
+        self.sizes: dict[Key, int] = {}
+
+    def note(self, operations: Iterable[Operation]) -> None:
+        """These are in it."""
+        self.sizes.update((each.key, each.size) for each in operations)
 
     def add(self, data: bytes) -> None:
         self.size_bytes += len(data)
@@ -52,6 +56,16 @@ class _File:
     def begins(self, data: bytes) -> bool:
         """Whether a content is this one, or goes on after it."""
         return len(data) >= self.size_bytes and blake2b(data[: self.size_bytes]).digest() == self.digest.digest()
+
+
+Item = TypeVar("Item")
+
+
+async def _in_turns(items: Sequence[Item]) -> AsyncIterator[Sequence[Item]]:
+    """Some at a time, without keeping the loop."""
+    for start in range(0, len(items), LINES_A_TURN):
+        yield items[start : start + LINES_A_TURN]
+        await asyncio.sleep(0)
 
 
 class Shelf:
@@ -70,22 +84,29 @@ class Shelf:
 
     async def open(self) -> None:
         """Have the folder, and know which files are there; nothing is read yet."""
-        await self._fs.mkdir(self.path, parents=True)
-        for info in await self._fs.list(self.path):
+        for info in await self._list():
             self._meet(info.name)
             if self._is_own(info.name) and info.size_bytes > SEGMENT_BYTES:
                 self._rewritten_bytes = max(self._rewritten_bytes, info.size_bytes)
 
+    async def _list(self) -> Sequence[FileInfo]:
+        """What is in the folder, which somebody may delete while the board is open."""
+        try:
+            return await self._fs.list(self.path)
+        except NotFound:
+            await self._fs.mkdir(self.path, parents=True)
+            return await self._fs.list(self.path)
+
     def has(self, key: Key) -> bool:
         """Whether an operation is in some file here."""
-        return any(key in file.keys for file in self._files.values())
+        return any(key in file.sizes for file in self._files.values())
 
     # ---- reading
 
     async def look(self, names: Iterable[str] | None = None) -> AsyncIterator[list[Operation]]:
         """What has come into these files, or all, since they were looked at; some operations at a time."""
         if names is None:
-            listed = {info.name for info in await self._fs.list(self.path)}
+            listed = {info.name for info in await self._list()}
             names = sorted(listed | self._files.keys())
         for name in names:
             if NAME.fullmatch(name):
@@ -109,32 +130,28 @@ class Shelf:
             file = self._files[name] = _File()
         new = whole[file.size_bytes :]
         async for some in self._decoded(name, new):
-            file.keys.update(each.key for each in some)
+            file.note(some)
             yield some
         file.add(new)
         file.version = info.version
 
     async def _decoded(self, name: str, data: bytes) -> AsyncIterator[list[Operation]]:
         """Line by line, without keeping the loop; what cannot be read is left out, and told."""
-        lines = data.splitlines()
-        for start in range(0, len(lines), LINES_A_TURN):
+        async for lines in _in_turns(data.splitlines()):
             some = []
-            for line in lines[start : start + LINES_A_TURN]:
+            for line in lines:
                 try:
                     some.append(from_line(line))
                 except MalformedMessage as error:
                     self._log.warning("%s/%s has a line that is left out: %s", self._below, name, error)
             yield some
-            await asyncio.sleep(0)
 
     # ---- writing
 
     async def append(self, operations: Sequence[Operation]) -> None:
         """Write them at the end of this node's file; when this returns they are on its disk."""
         data = as_lines(operations)
-        if self._current is None or self._files[self._current].size_bytes + len(data) > SEGMENT_BYTES:
-            self._current = self._next_name()
-        name = self._current
+        name = await self._name_for(len(data))
         try:
             written = await self._fs.append(f"{self.path}/{name}", data)
         except BaseException:
@@ -142,8 +159,17 @@ class Shelf:
             raise
         file = self._files.setdefault(name, _File())
         file.add(data)
-        file.keys.update(each.key for each in operations)
+        file.note(operations)
         file.version = written.entry.version
+
+    async def _name_for(self, more_bytes: int) -> str:
+        """The file that is written now, while it has room, and while nobody has deleted it."""
+        name = self._current
+        file = self._files.get(name) if name is not None else None
+        if name is None or file is None or file.size_bytes + more_bytes > SEGMENT_BYTES:
+            await self._fs.mkdir(self.path, parents=True)
+            name = self._current = self._next_name()
+        return name
 
     def _next_name(self) -> str:
         self._last_number += 1
@@ -167,23 +193,32 @@ class Shelf:
         sizes = [self._files[name].size_bytes for name in own]
         if not is_due(sizes, self._rewritten_bytes):
             return False
-        operations: list[Operation] = []
+        self._rewritten_bytes = sum(sizes)
+        in_files = await self._keys(list(self._files))
+        before_us = await self._keys([name for name in self._files if name[: len(self._me)] < self._me])
+        about = 0
+        for name in own:
+            async for keys in _in_turns(list(self._files[name].sizes.items())):
+                about += left_bytes(keys, board, before_us, in_files, now_s)
+        if not is_worth(sizes, about):
+            return False
+        left: dict[Key, Operation] = {}
         for name in own:
             data = await self._fs.read(f"{self.path}/{name}")
             async for some in self._decoded(name, data[: self._files[name].size_bytes]):
-                operations += some
-        before_us = [name for name in self._files if NAME.fullmatch(name) and name[: len(self._me)] < self._me]
-        left = kept(operations, board, self._keys(self._files), self._keys(before_us), now_s)
-        data = as_lines(left)
-        self._rewritten_bytes = len(data)
-        if not is_worth(sizes, len(data)):
-            self._rewritten_bytes = sum(sizes)
+                left.update((each.key, each) for each in kept(some, board, in_files, before_us, now_s))
+        lines = [as_lines(some) async for some in _in_turns(list(left.values()))]
+        if not is_worth(sizes, sum(map(len, lines))):
             return False
-        await self._replace(own, left, data)
+        await self._replace(own, list(left.values()), b"".join(lines))
         return True
 
-    def _keys(self, names: Iterable[str]) -> set[Key]:
-        return set[Key]().union(*(self._files[name].keys for name in names))
+    async def _keys(self, names: Sequence[str]) -> set[Key]:
+        found: set[Key] = set()
+        for name in names:
+            found.update(self._files[name].sizes)
+            await asyncio.sleep(0)
+        return found
 
     async def _replace(self, names: list[str], left: Sequence[Operation], data: bytes) -> None:
         name = self._next_name()
@@ -192,11 +227,13 @@ class Shelf:
             written = await self._fs.write(f"{self.path}/{name}", data)
             file = self._files[name]
             file.add(data)
-            file.keys.update(each.key for each in left)
+            async for some in _in_turns(left):
+                file.note(some)
             file.version = written.entry.version
         else:
             del self._files[name]
         self._replaced[name if data else ""] = names
+        self._rewritten_bytes = len(data)
 
     def _all_replaced(self) -> set[str]:
         return {name for names in self._replaced.values() for name in names}
@@ -204,6 +241,9 @@ class Shelf:
     async def sweep(self) -> None:
         """Delete what was replaced, as far as the others have what replaces it; asking them may take its time."""
         for name, replaced in list(self._replaced.items()):
+            if name and name not in self._files:  # somebody has deleted it: what it replaced is needed again
+                del self._replaced[name]
+                continue
             if name and not await self._others_have(name):
                 continue
             for old in replaced:

@@ -8,11 +8,17 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.support.wait import WebDriverWait
 
-__all__ = ["PATIENCE_S", "Point", "Sheet"]
+__all__ = ["PATIENCE_S", "Point", "Sheet", "touch"]
 
 PATIENCE_S = 90.0
 
 Point = tuple[int, int]
+
+
+def touch(driver: Chrome, kind: str, *places: Point) -> None:
+    """What fingers do, all that touch the glass."""
+    points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+    driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
 class Sheet:
@@ -22,7 +28,7 @@ class Sheet:
         self.driver, self.url = driver, url
         driver.switch_to.new_window("window")
         self.window = driver.current_window_handle
-        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 640}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
         driver.get(url)
         self.until("globalThis.whiteboard?.isSettled()")

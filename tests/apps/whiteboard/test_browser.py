@@ -15,14 +15,12 @@ from typing import Any
 
 import pytest
 from selenium.webdriver import Chrome, Keys
-from selenium.webdriver.support.wait import WebDriverWait
-from tests.apps.whiteboard.browser import PATIENCE_S, Sheet
+from tests.apps.whiteboard.browser import Sheet, touch
 from tests.apps.whiteboard.drawing import ANNE
-from tests.plugins.dashboard.browser import BROWSER, DRIVER, a_browser
+from tests.plugins.dashboard.browser import BROWSER, DRIVER
 
 import guthi
 from guthi import Address
-from guthi_web import WEB
 from guthi_whiteboard.staging import pages, write_cluster
 
 pytestmark = [
@@ -34,23 +32,6 @@ pytestmark = [
     pytest.mark.timeout(400),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Chrome]:
-    with a_browser(1000, 700) as browser:
-        yield browser
-
-
-@pytest.fixture(autouse=True)
-def windows_closed(driver: Chrome) -> Iterator[None]:
-    """A page whose node is gone goes on trying, and complains."""
-    first = driver.window_handles[0]
-    yield
-    for window in driver.window_handles[1:]:
-        driver.switch_to.window(window)
-        driver.close()
-    driver.switch_to.window(first)
 
 
 @contextmanager
@@ -131,17 +112,6 @@ def latency_ms(here: Sheet, there: Sheet) -> list[float]:
     return figures
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    (tmp_path / "boards").mkdir()
-    node = {"name": "alice", "plugins": ["web", "gutfs", "whiteboard"]}
-    gutfs = {"exports": [f"{tmp_path / 'boards'}:/whiteboards:sync"]}
-    with guthi.BlockingNode(
-        guthi.Config.from_mapping({"node": node, "plugins": {"gutfs": gutfs}}, environment={})
-    ) as it:
-        yield f"{it.require(WEB).url}whiteboard"
-
-
 def test_everything_that_can_be_drawn_changed_and_taken_back(driver: Chrome, url: str) -> None:
     sheet = Sheet(driver, f"{url}#all")
     blank = sheet.picture()
@@ -176,7 +146,8 @@ def test_everything_that_can_be_drawn_changed_and_taken_back(driver: Chrome, url
 
     svg = sheet.run("return whiteboard.asSvg(whiteboard.values(), false).text()")
     assert "&#60;b&#62;bold" in svg and svg.count("<path") == 4 and "<ellipse" in svg
-    assert sheet.run("return whiteboard.asCanvas(whiteboard.values(), false).toDataURL().length") > 5000
+    picture = "return whiteboard.asCanvas(whiteboard.values(), false).then((canvas) => canvas.toDataURL().length)"
+    assert sheet.run(picture) > 5000
     sheet.run("whiteboard.camera.zoom(3, 500, 300)")
     assert sheet.picture() != drawn
     sheet.run("location.reload()")
@@ -192,7 +163,7 @@ def test_what_a_closed_page_could_not_send_is_sent_by_the_next_one(driver: Chrom
     sheet.run("localStorage.setItem(arguments[0], arguments[1])", f"guthi-whiteboard/left/{ANNE}", json.dumps(left))
     sheet.run("location.reload()")
     sheet.until("globalThis.whiteboard?.isSettled() && whiteboard.board.shown === 1")
-    sheet.until("Object.keys(localStorage).every((key) => !key.startsWith('guthi-whiteboard/'))")
+    sheet.until("Object.keys(localStorage).every((key) => !key.startsWith('guthi-whiteboard/left/'))")
     assert sheet.kinds() == ["line"]
 
 
@@ -214,24 +185,20 @@ def test_one_undoes_only_what_is_ones_own(driver: Chrome, url: str) -> None:
     anne.until("document.getElementById('notice').textContent.includes(\"a board's name is\")")
 
 
-def test_on_a_phone_the_tools_fit_and_a_finger_draws(url: str) -> None:
-    with a_browser(390, 780, is_dark=True) as phone:
-        phone.get(f"{url}#phone")
-        waiting = WebDriverWait(phone, PATIENCE_S, poll_frequency=0.05)
-        waiting.until(lambda _: phone.execute_script("return globalThis.whiteboard?.isSettled()"))
-        assert phone.execute_script("return document.documentElement.scrollWidth") <= 390
-        phone.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
-        for kind, points in (
-            ("touchStart", [(100, 300)]),
-            ("touchMove", [(150, 350)]),
-            ("touchMove", [(250, 320)]),
-            ("touchEnd", []),
-            ("touchStart", [(100, 300)]),
-            ("touchStart", [(100, 300), (200, 300)]),
-            ("touchMove", [(50, 300), (300, 300)]),
-            ("touchEnd", []),
-        ):
-            touches = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
-            phone.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
-        assert phone.execute_script("return whiteboard.values().map((value) => value.kind)") == ["pen"]
-        assert phone.execute_script("return whiteboard.camera.scale") > 0.2, "two fingers zoom"
+def test_on_a_phone_the_tools_fit_and_a_finger_draws(driver: Chrome, url: str) -> None:
+    phone = Sheet(driver, f"{url}#phone", 390, 780)
+    assert phone.run("return document.documentElement.scrollWidth") <= 390
+    driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    for kind, points in (
+        ("touchStart", [(100, 300)]),
+        ("touchMove", [(150, 350)]),
+        ("touchMove", [(250, 320)]),
+        ("touchEnd", []),
+        ("touchStart", [(100, 300)]),
+        ("touchStart", [(100, 300), (200, 300)]),
+        ("touchMove", [(50, 300), (300, 300)]),
+        ("touchEnd", []),
+    ):
+        touch(driver, kind, *points)
+    assert phone.kinds() == ["pen"]
+    assert phone.run("return whiteboard.camera.scale") > 0.2, "two fingers zoom"

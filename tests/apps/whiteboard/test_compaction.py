@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.apps.whiteboard.drawing import ANNE, BEN, CLEO, Pen
 from tests.apps.whiteboard.test_board import board_of, operations
 
 from guthi_whiteboard import Board, Operation
-from guthi_whiteboard.compaction import CLEARED_S, SEGMENT_BYTES, is_due, is_worth, kept
+from guthi_whiteboard.compaction import CLEARED_S, SEGMENT_BYTES, is_due, is_worth, kept, left_bytes
 
 LOGS = st.lists(st.lists(operations, max_size=8), min_size=3, max_size=3)
 
@@ -39,6 +39,19 @@ def test_what_may_still_be_undone_is_kept(logs: list[list[Operation]]) -> None:
         logs[mine] = compacted(logs, mine, 0.0)
     after = board_of([each for log in logs for each in log])
     assert after.winners() == before.winners()
+
+
+@given(LOGS, st.sampled_from([0.0, CLEARED_S + 1]))
+@settings(max_examples=50)
+def test_what_will_be_left_is_told_without_reading(logs: list[list[Operation]], now_s: float) -> None:
+    """Two values with one stamp, which no honest page makes, are told apart only by reading."""
+    board = board_of([each for log in logs for each in log])
+    in_files = {each.key for log in logs for each in log}
+    assume(len(in_files) == len({(stamp, birth) for stamp, birth, _ in in_files}))
+    before_us = {each.key for each in logs[0]}
+    sizes = {each.key: each.size for each in logs[1]}
+    left = kept(logs[1], board, in_files, before_us, now_s)
+    assert left_bytes(sizes.items(), board, before_us, in_files, now_s) == sum(each.size for each in left)
 
 
 def test_what_was_changed_or_deleted_goes() -> None:

@@ -16,6 +16,7 @@ from tests.apps.whiteboard.drawing import ANNE, BEN, a_line
 
 import guthi
 from guthi_web import WEB
+from guthi_whiteboard import endpoint
 
 PATIENCE_S = 30.0
 
@@ -162,6 +163,14 @@ async def test_who_speaks_nonsense_first_is_told_so_and_let_go(
     async with websockets.connect(url) as socket:
         await socket.send(message)
         assert (await Page(socket).end())[0] == code
+
+
+async def test_who_says_nothing_is_let_go_and_may_try_again(alice: guthi.Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A laptop that was closed just then is not told that it did something wrong, after which a page gives up."""
+    monkeypatch.setattr(endpoint, "HELLO_PATIENCE_S", 0.01)
+    url = alice.require(WEB).url.replace("http", "ws") + "api/whiteboard/plans"
+    async with websockets.connect(url) as socket:
+        assert (await Page(socket).end())[0] == 1013
 
 
 async def test_who_speaks_nonsense_later_too(alice: guthi.Node) -> None:

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.apps.whiteboard.drawing import Pen, author
+from tests.apps.whiteboard.drawing import Pen, a_line, author, op
 from tests.apps.whiteboard.network import a_node, boards, seen
 
 import guthi
 from guthi.testing import Link, PowerLost, World, simulated
 from guthi_gutfs import SourceGone, StorageFailed
-from guthi_whiteboard import WHITEBOARD, Operation
-from guthi_whiteboard.compaction import MOST_SMALL_FILES
+from guthi_whiteboard import WHITEBOARD, Operation, compaction
+from guthi_whiteboard.log import as_lines
+from guthi_whiteboard.room import LOOK_S
 
 NAMES = ["alice", "bob", "carol"]
 ROUGH = Link(latency_s=0.001, jitter_s=0.004, loss=0.05, duplicate=0.05, reorder=0.1)
@@ -79,6 +80,15 @@ async def test_what_others_had_seen_survives_a_node_and_its_disk(world: World, t
     assert await seen(world, "carol", "plans") == [stroke]
 
 
+FEW = 3
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More files than these few are rewritten."""
+    monkeypatch.setattr(compaction, "MOST_SMALL_FILES", FEW)
+
+
 async def drawn_often(world: World, times: int) -> list[Operation]:
     """Each time that somebody opens the board and draws begins a file."""
     strokes: list[Operation] = []
@@ -94,10 +104,10 @@ def files(folder: Path, name: str) -> list[str]:
 
 
 @simulated
-async def test_many_small_files_become_one_everywhere(world: World, tmp_path: Path) -> None:
+async def test_many_small_files_become_one_everywhere(world: World, tmp_path: Path, few: None) -> None:
     await three(world, tmp_path)
-    strokes = await drawn_often(world, MOST_SMALL_FILES)
-    await world.until(lambda: len(files(tmp_path, "bob")) == MOST_SMALL_FILES, within=30)
+    strokes = await drawn_often(world, FEW)
+    await world.until(lambda: len(files(tmp_path, "bob")) == FEW, within=30)
     strokes += await drawn(world, "alice", who=author(99))
     await world.until(lambda: len(files(tmp_path, "bob")) == 1, within=30)
     await world.until(lambda: files(tmp_path, "bob") == files(tmp_path, "carol") == files(tmp_path, "alice"), within=30)
@@ -106,13 +116,15 @@ async def test_many_small_files_become_one_everywhere(world: World, tmp_path: Pa
 
 
 @simulated
-async def test_what_is_replaced_stays_while_the_others_have_not_what_replaces_it(world: World, tmp_path: Path) -> None:
+async def test_what_is_replaced_stays_while_the_others_have_not_what_replaces_it(
+    world: World, tmp_path: Path, few: None
+) -> None:
     """Alice writes the new file while she is cut off, and dies before anybody has it."""
     await three(world, tmp_path)
-    strokes = await drawn_often(world, MOST_SMALL_FILES)
+    strokes = await drawn_often(world, FEW)
     world.network.cut(["alice"], ["bob", "carol"])
     unseen = await drawn(world, "alice", who=author(99))
-    await world.until(lambda: len(files(tmp_path, "alice")) == MOST_SMALL_FILES + 2, within=10)
+    await world.until(lambda: len(files(tmp_path, "alice")) == FEW + 2, within=10)
     await world.sleep(1.0)
     world.nodes["alice"].crash()
     world.network.heal()
@@ -122,6 +134,40 @@ async def test_what_is_replaced_stays_while_the_others_have_not_what_replaces_it
     await world.sleep(15.0)
     for name in NAMES:
         assert await seen(world, name, "plans") == strokes + unseen
+
+
+@simulated
+async def test_a_line_that_is_torn_takes_no_other_with_it(world: World, tmp_path: Path) -> None:
+    """A node that was killed in the middle of writing, and one whose disk was set back and went on."""
+    await a_node(world, "alice", tmp_path, [])
+    first, second = op(1, author(1), a_line(1)), op(2, author(1), a_line(2))
+    folder = tmp_path / "alice" / "plans"
+    folder.mkdir()
+    (folder / f"{author(8)}.000001.log").write_bytes(as_lines([first]) + as_lines([second])[:-20])
+    (folder / f"{author(9)}.000001.log").write_bytes(as_lines([first])[:-20] + b"\n\0\xff\n" + as_lines([second]))
+    await world.sleep(5.0)
+    assert await seen(world, "alice", "plans") == [first, second]
+
+
+@pytest.mark.parametrize("what", ["files", "folder"])
+@simulated
+async def test_a_board_whose_files_somebody_deletes_is_drawn_on_and_saved(
+    world: World, tmp_path: Path, what: str
+) -> None:
+    await a_node(world, "alice", tmp_path, [])
+    folder = tmp_path / "alice" / "plans"
+    async with boards(world, "alice").open("plans") as room:
+        pen = Pen(author(1), room.board)
+        await room.draw([pen.add(1)]).written
+        for file in folder.iterdir():
+            file.unlink()
+        if what == "folder":
+            folder.rmdir()
+        await world.sleep(2 * LOOK_S)
+        last = pen.add(2)
+        async with asyncio.timeout(20.0):
+            await room.draw([last]).written
+    assert [file.read_bytes() for file in folder.iterdir()] == [as_lines([last])]
 
 
 @pytest.mark.guthi_seeds(2)

@@ -3,7 +3,7 @@
 import { Board, keyOf } from "./board.js";
 import { Camera } from "./camera.js";
 import { Connection } from "./connection.js";
-import { notice, place } from "./dom.js";
+import { notice, place, quiet } from "./dom.js";
 import { asCanvas, asPng, asSvg, download } from "./exporting.js";
 import { isHit, moved } from "./geometry.js";
 import { Grid } from "./grid.js";
@@ -19,7 +19,7 @@ import { View } from "./view.js";
 import { Writing } from "./writing.js";
 import { newPage, personName, rememberName } from "./who.js";
 
-const MANY = 2000;
+const MANY = 2000, SOON_MS = 700, LONG_MS = 60000;
 
 class App {
   constructor(boardName) {
@@ -45,7 +45,10 @@ class App {
     this.choose("pen");
   }
 
+  // Names have more than one way to be written, and the node says which one counts.
   #called(name) {
+    this.boardName = name;
+    if (boardInAddress() !== name) history.replaceState(null, "", `#${encodeURIComponent(name)}`);
     place("board-name").textContent = name;
     document.title = `${name} · Whiteboard`;
   }
@@ -74,7 +77,7 @@ class App {
       trouble: (why) => { this.trouble = why; this.#showState(); if (why) notice(`Not saved yet: ${why}`); },
       state: () => this.#showState(),
       refused: (why) => { notice(why, 10000); this.connection.end(); },
-      restart: (why) => { notice(why, 8000); this.#restart(); },
+      untaken: (why, operations) => this.#untaken(why, operations),
       again: (connect) => this.#again(connect),
     });
     this.connection.seen = ([time, author, birthTime, birthAuthor]) => {
@@ -85,6 +88,7 @@ class App {
     this.hasMoved = false;
     this.view.isPaused = true;
     this.#again(() => this.connection.connect());
+    setTimeout(() => { if (this.view.isPaused) notice("Loading…", LONG_MS); }, SOON_MS);
   }
 
   // Connect, unless the node wants a token first. One that was started anew does not know the cookie of its former life.
@@ -94,6 +98,13 @@ class App {
       if (answer.status === 401) return this.panels.login(() => connect());
     } catch { /* not there: to connect fails too, and is tried again */ }
     connect();
+  }
+
+  // What the node has not taken goes; where that is not all there is to it, the board comes anew.
+  #untaken(why, operations) {
+    notice(why, 8000);
+    if (!operations.every((operation) => this.board.forget(operation.slice(2, 4)))) this.#restart();
+    this.view.wake();
   }
 
   #restart() {
@@ -109,19 +120,19 @@ class App {
   #drawn(operations) {
     const at = performance.timeOrigin + performance.now();
     for (const operation of operations) {
-      if (this.board.apply(operation)) this.board.get(operation.slice(2)).heard_ms = at;
+      const entry = this.board.apply(operation);
+      if (entry) entry.heard_ms = at;
       if (operation[1] !== this.me) this.hands.finished(operation[1]);
     }
-    if (this.view.isPaused && this.board.shown > MANY) notice(`Loading… ${this.board.shown.toLocaleString()}`, 1500);
+    if (this.view.isPaused && this.board.shown > MANY) notice(`Loading… ${this.board.shown.toLocaleString()}`, LONG_MS);
     this.view.wake();
   }
 
   #whole() {
     if (!this.view.isPaused) return;
-    this.view.isPaused = false;
-    this.view.tiles.touchAll();
     if (this.board.shown && !this.hasMoved) this.fit();
-    this.view.wake();
+    this.view.resume();
+    quiet("Loading…");
   }
 
   #changed(entry, was, is, isAlone) {
@@ -173,7 +184,7 @@ class App {
 
   clear() {
     if (!this.board.shown) return;
-    const at_s = Math.floor(Date.now() / 1000);
+    const { at_s } = this.connection;
     this.commit(this.board.seen().map((seen) => ({ after: { kind: "clear", seen, at_s } })));
     this.select([]);
     notice("Cleared. Undo brings it back.");
@@ -232,7 +243,7 @@ class App {
   }
 
   selectionBox() {
-    return frameOf([...this.selection]);
+    return frameOf(this.selection);
   }
 
   #changeSelection(after) {
@@ -366,7 +377,12 @@ class App {
   }
 
   async exportPng() {
-    download(await asPng(this.values(), this.isDark()), `${this.boardName}.png`);
+    const values = this.values();
+    if (values.length > MANY) notice("Painting it…", LONG_MS);
+    const picture = await asPng(values, this.isDark());
+    quiet("Painting it…");
+    if (picture === null) notice("This browser has no room for a picture of it; save it as SVG.");
+    else download(picture, `${this.boardName}.png`);
   }
 
   exportSvg() {

@@ -22,6 +22,7 @@ export class Board {
     return this.entries.get(keyOf(stamp));
   }
 
+  // The entry that is different now; null: nothing is.
   apply([time, author, birthTime, birthAuthor, value]) {
     this.time = Math.max(this.time, time);
     const stamp = [time, author], birth = [birthTime, birthAuthor], key = keyOf(birth);
@@ -32,12 +33,26 @@ export class Board {
       if (this.order.length && before(birth, this.order[this.order.length - 1].birth)) this.isSorted = false;
       this.order.push(entry);
     } else if (!before(entry.stamp, stamp)) {
-      if (before(stamp, entry.stamp) || text(entry.value) >= text(value)) return false;
+      if (before(stamp, entry.stamp) || text(entry.value) >= text(value)) return null;
     }
     entry.stamp = stamp;
     entry.value = value;
     if (value?.kind === "clear" || this.clears.has(key)) this.#clear(key, value);
     else this.#show(entry, true);
+    return entry;
+  }
+
+  // Take back something new that no node has taken; false: there was more to it.
+  forget(birth) {
+    const entry = this.get(birth);
+    if (entry === undefined) return true;
+    if (before(entry.birth, entry.stamp) || entry.value?.kind === "clear") return false;
+    entry.value = null;
+    this.#show(entry, true);
+    this.entries.delete(entry.key);
+    this.order.splice(this.order.lastIndexOf(entry), 1);
+    this.time = 0;
+    for (const { stamp: [time] } of this.order) if (time > this.time) this.time = time;
     return true;
   }
 

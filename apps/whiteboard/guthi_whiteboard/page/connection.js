@@ -8,7 +8,7 @@ const nameOf = (operation) => `${keyOf(operation)}/${keyOf(operation.slice(2))}`
 const FIRST_WAIT_MS = 300, LONGEST_WAIT_MS = 4000, BATCH_CHARACTERS = 12000, BATCH_COUNT = 200, IN_FLIGHT = 6;
 
 export class Connection {
-  // `on` has drawn, named, whole, people, hands, trouble, state, refused, restart; `me` is this page, `name()` its person.
+  // `on` has drawn, named, whole, people, hands, trouble, state, refused, untaken, again; `me` is this page, `name()` its person.
   constructor(boardName, me, name, on) {
     Object.assign(this, { boardName, me, name, on });
     this.life = "";
@@ -23,6 +23,7 @@ export class Connection {
     this.batch = 0;
     this.shelf = `guthi-whiteboard/${boardName}/`;
     this.isEnded = false;
+    this.ahead_s = 0; // by how much the node's clock is ahead of this one
     for (const operation of this.#left()) this.#put(operation);
     addEventListener("pagehide", () => this.#save());
     addEventListener("online", () => { this.wait_ms = FIRST_WAIT_MS; });
@@ -125,14 +126,36 @@ export class Connection {
     else if ("trouble" in message) this.on.trouble(message.trouble);
   }
 
-  #welcome({ life, board }) {
+  // The time of the node, as far as it is known; this machine's may be years off.
+  get at_s() {
+    return Math.floor(Date.now() / 1000 + this.ahead_s);
+  }
+
+  #welcome({ life, board, at_s }) {
     if (life !== this.life) this.number = 0;
     this.life = life;
+    this.ahead_s = at_s - Date.now() / 1000;
+    if (board !== this.boardName) this.#rename(board);
     this.on.named(board);
     this.isLive = true;
     this.wait_ms = FIRST_WAIT_MS;
     this.#send(); // before all of the board has come: somebody waits for what was drawn without a connection
     this.#tellState();
+  }
+
+  // The board is called otherwise than somebody wrote: what was kept under that name belongs to it too.
+  #rename(board) {
+    const former = this.shelf;
+    this.boardName = board;
+    this.shelf = `guthi-whiteboard/${board}/`;
+    try {
+      for (const key of Object.keys(localStorage).filter((key) => key.startsWith(former))) {
+        const name = this.shelf + key.slice(former.length);
+        if (localStorage.getItem(name) === null) localStorage.setItem(name, localStorage.getItem(key));
+        localStorage.removeItem(key);
+      }
+    } catch { /* no storage, or it is full: this page has them */ }
+    for (const operation of this.#left()) this.#put(operation);
   }
 
   #whole() {
@@ -144,9 +167,10 @@ export class Connection {
   #written(batch, refused) {
     const keys = this.flying.get(batch) ?? [];
     this.flying.delete(batch);
-    for (const key of keys) this.outbox.delete(key);
+    const untaken = refused.map(([place]) => this.outbox.get(keys[place])).filter(Boolean);
     for (const [place] of refused) this.refused.add(keys[place]);
-    if (refused.length) this.on.restart(refused[0][1]);
+    for (const key of keys) this.outbox.delete(key);
+    if (refused.length) this.on.untaken(refused[0][1], untaken);
     this.#send();
     this.#saveSoon();
     this.#tellState();

@@ -1,16 +1,6 @@
-// Makes elements. Text is only ever set as text: what people call themselves is never read as HTML.
+// Makes icons, and finds and tells what stands in the page.
 
-export function make(tag, properties = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "class") element.className = value;
-    else if (name in element) element[name] = value;
-    else element.setAttribute(name, value);
-  }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
-  return element;
-}
+export { make } from "/web/make.js";
 
 export function icon(path, attributes = {}) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -33,6 +23,11 @@ export function notice(text, ms = 3500) {
   place("notice").classList.add("shown");
   clearTimeout(noticeTimer);
   noticeTimer = setTimeout(() => place("notice").classList.remove("shown"), ms);
+}
+
+// Take a notice away that is not true any more.
+export function quiet(beginning) {
+  if (place("notice").textContent.startsWith(beginning)) place("notice").classList.remove("shown");
 }
 
 export const ICONS = {

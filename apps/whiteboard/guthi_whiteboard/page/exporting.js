@@ -3,32 +3,44 @@
 import { boxOf, points, union, FONT, LINE_HEIGHT } from "./geometry.js";
 import { arrowLines, cornerOf, inks, paint, paperOf, widthAt } from "./paint.js";
 
-const MARGIN = 200, MOST_PIXELS = 8192;
+const MARGIN = 200, LONGEST_SIDE = 8192, MOST_PIXELS = 4096 * 4096; // of more some browsers make nothing
+const WORK_MS = 30, AT_A_TIME = 50;
 
 function extent(values) {
   const box = values.map(boxOf).reduce(union, null) ?? [0, 0, 1000, 1000];
   return [box[0] - MARGIN, box[1] - MARGIN, box[2] + MARGIN, box[3] + MARGIN];
 }
 
-export function asCanvas(values, isDark, density = 2) {
-  const [left, top, right, bottom] = extent(values);
-  const scale = Math.min(0.1 * density, MOST_PIXELS / (right - left), MOST_PIXELS / (bottom - top));
+// All of it on one canvas, some objects at a time, so that one can go on drawing.
+export async function asCanvas(values, isDark, density = 2) {
+  const [left, top, right, bottom] = extent(values), width = right - left, height = bottom - top;
+  const scale = Math.min(0.1 * density, LONGEST_SIDE / Math.max(width, height), Math.sqrt(MOST_PIXELS / width / height));
   const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round((right - left) * scale));
-  canvas.height = Math.max(1, Math.round((bottom - top) * scale));
+  canvas.width = Math.max(1, Math.floor(width * scale));
+  canvas.height = Math.max(1, Math.floor(height * scale));
   const ctx = canvas.getContext("2d");
   ctx.fillStyle = paperOf(isDark);
   ctx.fillRect(0, 0, canvas.width, canvas.height);
   ctx.setTransform(scale, 0, 0, scale, -left * scale, -top * scale);
-  for (const value of values) paint(ctx, value, isDark, 1 / scale);
+  let until = performance.now() + WORK_MS;
+  for (let at = 0; at < values.length; at += 1) {
+    paint(ctx, values[at], isDark, 1 / scale);
+    if (at % AT_A_TIME || performance.now() < until) continue;
+    await new Promise((resolve) => setTimeout(resolve));
+    until = performance.now() + WORK_MS;
+  }
   return canvas;
 }
 
+// Null where the browser cannot.
 export async function asPng(values, isDark) {
-  return new Promise((resolve) => asCanvas(values, isDark).toBlob(resolve, "image/png"));
+  const canvas = await asCanvas(values, isDark);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
-const escaped = (text) => text.replace(/[&<>"]/g, (each) => `&#${each.charCodeAt(0)};`);
+const NOT_IN_XML = /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu;
+
+const escaped = (text) => text.replace(NOT_IN_XML, "").replace(/[&<>"]/g, (each) => `&#${each.charCodeAt(0)};`);
 
 export function asSvg(values, isDark) {
   const [left, top, right, bottom] = extent(values), width = right - left, height = bottom - top;

@@ -16,9 +16,14 @@ export function listen(app, pointers) {
   addEventListener("blur", () => { pointers.isSpace = false; });
 }
 
+// On a keyboard with other letters than ours, the one that is in its place.
+function letterOf({ key, code }) {
+  return key.length === 1 && key > "~" && /^Key[A-Z]$/.test(code) ? code[3].toLowerCase() : key.toLowerCase();
+}
+
 // Whether the key means something here.
 function act(app, pointers, event) {
-  const key = event.key.toLowerCase();
+  const key = letterOf(event);
   if (event.ctrlKey || event.metaKey) return withControl(app, key, event.shiftKey);
   if (event.altKey) return false;
   if (key === " ") pointers.isSpace = true;

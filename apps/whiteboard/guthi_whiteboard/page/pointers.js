@@ -36,13 +36,18 @@ export class Pointers {
     document.activeElement?.blur?.();
     this.stage.setPointerCapture(event.pointerId);
     this.down.set(event.pointerId, event);
-    if (event.pointerType === "pen") this.penAt = event.timeStamp;
-    if (event.pointerType === "touch" && this.down.size === 2) {
+    const fingers = this.#fingers().length;
+    if (event.pointerType === "pen") {
+      this.penAt = event.timeStamp;
+      if (fingers) this.cancel(); // it was the hand that holds the pen
+      this.pinch = null;
+    } else if (fingers && fingers < this.down.size) return; // beside a pen
+    else if (fingers === 2) {
       this.cancel();
       this.pinch = this.#spread();
       return;
     }
-    if (this.active || this.down.size > 2) return;
+    if (this.active || fingers > 2) return;
     const isPan = event.button === 1 || event.button === 2 || this.isSpace ||
       (event.pointerType === "touch" && event.timeStamp - this.penAt < PEN_MS);
     const tool = isPan ? null : this.tool();
@@ -53,7 +58,7 @@ export class Pointers {
 
   #move(event) {
     if (this.down.has(event.pointerId)) this.down.set(event.pointerId, event);
-    if (this.pinch && this.down.size === 2) {
+    if (this.pinch && this.#fingers().length === 2) {
       const now = this.#spread();
       this.camera.pan(now.x - this.pinch.x, now.y - this.pinch.y);
       if (this.pinch.far > 0) this.camera.zoom(now.far / this.pinch.far, now.x, now.y);
@@ -77,7 +82,7 @@ export class Pointers {
 
   #up(event, isCancelled) {
     this.down.delete(event.pointerId);
-    if (this.pinch && this.down.size < 2) this.pinch = null;
+    if (this.#fingers().length < 2) this.pinch = null;
     if (this.active?.id !== event.pointerId) return;
     const { tool } = this.active;
     this.active = null;
@@ -86,8 +91,12 @@ export class Pointers {
     this.onhover(this.#point(event));
   }
 
+  #fingers() {
+    return [...this.down.values()].filter(({ pointerType }) => pointerType === "touch");
+  }
+
   #spread() {
-    const [a, b] = [...this.down.values()];
+    const [a, b] = this.#fingers();
     return {
       x: (a.clientX + b.clientX) / 2, y: (a.clientY + b.clientY) / 2,
       far: Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY),

@@ -1,6 +1,6 @@
 // Tells others of this page's hand, some thirty times a second while it moves: where it is, and what is new of its stroke.
 
-const EVERY_MS = 33, MOST_POINTS = 40;
+const EVERY_MS = 33, MOST_POINTS = 40, MOST_LETTERS = 700, FARTHEST = 1e9; // the last two as gestures.py has them
 
 export class Sharing {
   constructor(connection) {
@@ -11,7 +11,7 @@ export class Sharing {
   }
 
   moved({ x, y }, tool) {
-    this.at = [Math.round(x), Math.round(y)];
+    this.at = [x, y].map((each) => Math.round(Math.max(-FARTHEST, Math.min(FARTHEST, each))));
     this.tool = tool;
     const wait_ms = this.sentAt + EVERY_MS - performance.now();
     if (wait_ms <= 0) this.#send();
@@ -24,7 +24,8 @@ export class Sharing {
     this.sentAt = performance.now();
     const draft = this.tool?.draft ?? null;
     if (draft === null) this.told = 0;
-    this.connection.hand(draft === null ? { at: this.at } : { at: this.at, draft: this.#news(draft) });
+    const gesture = draft === null ? { at: this.at } : { at: this.at, draft: this.#news(draft) };
+    this.connection.hand(JSON.stringify(gesture).length > MOST_LETTERS ? { at: this.at } : gesture);
   }
 
   #news(draft) {

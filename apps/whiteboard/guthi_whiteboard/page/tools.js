@@ -1,12 +1,13 @@
 // What a hand does with each tool, from where it touches the board to where it leaves it. A tool has begin, move, end and
 // cancel, and `draft`, which is painted above the board and shown to others. Places are units of the board.
 
-import { asSteps, boxOf, contains, moved, simplified, union } from "./geometry.js";
+import { asSteps, contains, moved, simplified } from "./geometry.js";
 
 const MOST_POINTS = 500, HIT_PIXELS = 7, MIN_STEP_PIXELS = 0.8;
 export const WIDTHS = [20, 40, 80, 160];
 export const SIZES = [160, 240, 400, 720];
 const HIGHLIGHTER = 6;
+const MOST_CARRIED = 3000; // of more only the frame is seen to move
 
 const whole = (number) => Math.round(Math.max(-1e9, Math.min(1e9, number)));
 
@@ -33,11 +34,12 @@ export class Stroke {
     const x = whole(point.x), y = whole(point.y), last = this.places.length - 2;
     const far = Math.hypot(x - this.places[last], y - this.places[last + 1]);
     if (far * this.app.camera.scale < MIN_STEP_PIXELS) return;
+    const pressure = point.pressure ?? this.pressures.at(-1); // some pens say now and then that they do not press
     this.places.push(x, y);
-    this.pressures.push(point.pressure);
+    this.pressures.push(pressure);
     if (this.places.length / 2 >= MOST_POINTS) {
       this.parts.push(this.#value());
-      this.#start(point);
+      this.#start({ ...point, pressure });
     } else this.#show();
   }
 
@@ -210,7 +212,7 @@ export class Select {
 
   // What is being moved, where it will be.
   get carried() {
-    if (!this.shift || !(this.shift[0] || this.shift[1])) return [];
+    if (!this.shift || !(this.shift[0] || this.shift[1]) || this.app.selection.size > MOST_CARRIED) return [];
     return [...this.app.selection].filter((entry) => entry.shown).map((entry) => moved(entry.shown, ...this.shift));
   }
 }
@@ -253,4 +255,16 @@ export class Text {
   cancel() {}
 }
 
-export const frameOf = (entries) => entries.map((entry) => entry.shown ? boxOf(entry.shown) : null).filter(Boolean).reduce(union, null);
+// A box around all of them, which may be very many, for each frame; null: nothing is to be seen.
+export function frameOf(entries) {
+  let frame = null;
+  for (const { shown, box } of entries) {
+    if (shown === null) continue;
+    frame ??= [...box];
+    if (box[0] < frame[0]) frame[0] = box[0];
+    if (box[1] < frame[1]) frame[1] = box[1];
+    if (box[2] > frame[2]) frame[2] = box[2];
+    if (box[3] > frame[3]) frame[3] = box[3];
+  }
+  return frame;
+}

@@ -30,6 +30,12 @@ export class View {
     this.wake();
   }
 
+  resume() {
+    this.isPaused = false;
+    this.tiles.touchAll();
+    this.wake();
+  }
+
   wake() {
     this.isSettled = false;
     if (this.isAsked) return;
@@ -43,11 +49,11 @@ export class View {
     const isMoving = began - camera.movedAt < SETTLE_MS && tiles.scale !== 0;
     if (!isMoving) tiles.retarget(scale);
     const isIdle = began - Math.max(camera.movedAt, this.usedAt) > IDLE_MS;
-    const hasMore = this.isPaused || tiles.work(began + (isIdle ? IDLE_WORK_MS : WORK_MS));
+    const hasMore = !this.isPaused && tiles.work(began + (isIdle ? IDLE_WORK_MS : WORK_MS));
     const isComplete = this.#paper(scale);
     this.#above(scale);
-    if (hasMore || isMoving || !isComplete) this.wake();
-    else this.isSettled = true;
+    this.isSettled = !(hasMore || isMoving || !isComplete);
+    if (!this.isSettled && !this.isPaused) this.wake(); // paused: nothing is painted until all has come
     this.frame_ms = performance.now() - began;
   }
 

@@ -44,7 +44,8 @@ retention = "30s"
 [plugins.gutfs]
 exports = ["{disk}/team:/team:sync"]
 sync_interval = "2s"
-cache_memory = "1 MiB"
+cache_memory = "64 KiB"
+cache_disk = "64 KiB"
 """
 
 

@@ -14,6 +14,7 @@ import tempfile
 import time
 from argparse import ArgumentParser
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tests.chaos.cluster import Cluster
@@ -41,7 +42,8 @@ async def soak(folder: Path, seconds: float, pace: float) -> tuple[list[Sample],
         started_at, told_at = time.monotonic(), 0.0
         cluster.order(Orders(True, started_at, 1, pace, grows=False))
         while (at_s := time.monotonic() - started_at) < seconds and not cluster.surprises:
-            samples += await _sampled(cluster, at_s)
+            with suppress(OSError):  # a node has ended, which is a surprise
+                samples += await _sampled(cluster, at_s)
             if at_s - told_at >= SAY_S:
                 told_at = at_s
                 _say(samples[-len(NODES) :])

@@ -54,7 +54,7 @@ class MemberState(Enum):
     LEFT = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)  # `records` knows those that somebody has
 class Member:
     """One member's record.
 

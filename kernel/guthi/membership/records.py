@@ -5,17 +5,17 @@ the public key; a state or role is its number, an address is [host, port], a plu
 SUSPECT or FAILED has as tenth the verdict, [id of the accuser, path, evidence, health]. A later protocol keeps this
 shape, so that a member which speaks another protocol can be named when it is kept out.
 
-In messages a record travels as a byte string. So one that was seen before is known by its bytes, and is neither decoded
-nor checked again: in a network of n members each node gets each record many times.
+In messages a record travels as a byte string. So one that somebody in this process has is known by its bytes, and is
+neither decoded nor checked again: in a network of n members each node gets each record many times.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from io import BytesIO
 from ipaddress import ip_address
 from typing import Any, NoReturn
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import cbor2
 
@@ -43,16 +43,26 @@ OWN_RECORD_LIMIT_BYTES = 4096
 """Of what a node says of itself: the rest is room for a verdict."""
 
 _DEPTH_LIMIT = 3  # record, addresses, address
-_CACHED_RECORDS = 8192  # as many as are in use at a time, in a large network that is starting
 
 _ROLES = tuple(Role)
 _STATES = tuple(MemberState)
 
 
-# The two caches are of pure functions between immutable values: who shares them with whom makes no difference.
-@lru_cache(maxsize=_CACHED_RECORDS)
+# Both are of pure functions between immutable values: who shares them with whom makes no difference. What nobody has
+# any more drops out of them; of a member that is suspected now and then there would else be more and more.
+_encoded: WeakKeyDictionary[Member, bytes] = WeakKeyDictionary()
+_decoded: WeakValueDictionary[bytes, Member] = WeakValueDictionary()
+
+
 def encode_record(record: Member) -> bytes:
     """The CBOR that `decode_record` reads."""
+    data = _encoded.get(record)
+    if data is None:
+        data = _encoded[record] = _encode(record)
+    return data
+
+
+def _encode(record: Member) -> bytes:
     parts: list[object] = [
         record.name,
         [list(address) for address in record.addresses],
@@ -70,9 +80,15 @@ def encode_record(record: Member) -> bytes:
     return cbor2.dumps(parts)
 
 
-@lru_cache(maxsize=_CACHED_RECORDS)
 def decode_record(data: bytes) -> Member:
     """Read a record of a peer; raises MalformedMessage unless every part has its type and its bounds."""
+    record = _decoded.get(data)
+    if record is None:
+        record = _decoded[data] = _decode(data)
+    return record
+
+
+def _decode(data: bytes) -> Member:
     if len(data) > RECORD_LIMIT_BYTES:
         raise MalformedMessage(f"a record is longer than {RECORD_LIMIT_BYTES} bytes")
     parts = _items(plain_cbor(data, _DEPTH_LIMIT), "record", 9, 10)

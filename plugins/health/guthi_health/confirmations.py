@@ -84,7 +84,7 @@ def from_wire(value: Any) -> list[Accusation]:
     return found
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _accusation(accused: bytes, incarnation: int, accuser: bytes) -> Accusation:
     """Made once: while anybody is suspected, each node hears the same few accusations dozens of times."""
     return Accusation(NodeId(accused), incarnation, NodeId(accuser))

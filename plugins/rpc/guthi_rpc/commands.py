@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ import guthi
 from guthi.cli import ADDRESS, DURATION, client_config, client_options, print_table
 from guthi.runner import run_loop
 from guthi_rpc.asking import came_by_wire
+from guthi_rpc.calling import deadline_after, time_left
 from guthi_rpc.errors import NoProvider, Overloaded
 from guthi_rpc.lines import lines_of
 from guthi_rpc.listing import FunctionInfo
@@ -108,7 +109,7 @@ def call(
     join: Sequence[guthi.Address],
     config_file: Path | None,
 ) -> None:
-    """Call the function NAME, and print what it returns as JSON.
+    """Call the function NAME, and print what it returns as JSON; of a generator, each value as it comes, one a line.
 
     An argument is JSON; what is none is a text. width=3 is passed by name.
 
@@ -118,19 +119,41 @@ def call(
     """
     places, named = read_arguments(words)
     config = client_config(join, config_file, JOIN_TIMEOUT_S, plugins=["rpc"])
+
+    async def shown(rpc: Rpc) -> None:
+        async with aclosing(_values_of(rpc, name, on, timeout_s, places, named)) as values:
+            async for value in values:
+                _show(value, raw)
+
     with _failures_told():
-        value = run_loop(_call(config, name, places, named, on, timeout_s))
+        run_loop(_with_rpc(config, shown))
+
+
+async def _with_rpc(config: guthi.Config, work: Callable[[Rpc], Awaitable[None]]) -> None:
+    async with guthi.Node(config) as node:
+        await work(node.require(RPC))
+
+
+async def _values_of(
+    rpc: Rpc, name: str, on: str | None, timeout_s: float | None, places: list[Any], named: dict[str, Any]
+) -> AsyncGenerator[Any, None]:
+    """The one value of a function, or those that a generator yields."""
+    deadline = deadline_after(timeout_s)
+    yields = await rpc.yields(name, on=on, timeout=timeout_s)
+    calls = rpc.options(on=on, timeout=time_left(deadline))
+    if not yields:
+        yield await calls.call(name, *places, **named)
+        return
+    async with aclosing(calls.stream(name, *places, **named)) as values:
+        async for value in values:
+            yield value
+
+
+def _show(value: Any, raw: bool) -> None:
     if raw and isinstance(value, str | bytes):
         click.echo(value, nl=False)
     else:
         click.echo(written(value))
-
-
-async def _call(
-    config: guthi.Config, name: str, places: list[Any], named: dict[str, Any], on: str | None, timeout_s: float | None
-) -> Any:
-    async with guthi.Node(config) as node:
-        return await node.require(RPC).options(on=on, timeout=timeout_s).call(name, *places, **named)
 
 
 @click.command("map")

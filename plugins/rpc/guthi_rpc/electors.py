@@ -1,26 +1,23 @@
 """Which nodes have to be asked whether a call with a key has run: the first few in the key's order, dead ones included.
 
-A node that failed, or was restarted without having left, may be the one that knew. So it keeps its seat for as long as
-keys are remembered: it answers no more, and that its answer is missing counts. Two majorities of one set of seats have
-a node in common, and so a second attempt finds somebody who has heard of the first.
+A node that failed, or was restarted without having left, may be the one that knew. So its seat is held by the life that
+was lost for as long as keys are remembered: that answers no more, and that its answer is missing counts. Two majorities
+of one set of seats have a node in common, and so a second attempt finds somebody who has heard of the first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
 
 from guthi.api import NodeId
+from guthi_rpc.ballot import Ballot, Home
 from guthi_rpc.directory import Directory
 from guthi_rpc.dispatch import in_order_of
 
-__all__ = ["ELECTORS", "Electors", "Home"]
+__all__ = ["ELECTORS", "Electors"]
 
 ELECTORS = 5  # two of them may be lost
 MAX_LOST = 4096
-
-Home: TypeAlias = tuple[NodeId, bytes]
-"""A node in one of its lives: after a restart it has another, and remembers nothing."""
 
 
 class Electors:
@@ -40,14 +37,20 @@ class Electors:
             del self._lost[next(iter(self._lost))]
 
     def of(self, key: str) -> list[Home]:
-        """The seats for a key: all lives, within the retention, of the first ELECTORS nodes.
+        """The seats for a key, each with the life that holds it, in the key's order.
 
-        A member that has not said yet in which life it is has an empty one.
+        That is the one in which the node is, or one that was lost within the retention. A member that has not said yet
+        in which life it is has an empty one.
         """
         self._expire()
-        seats = {*self._lost, *((node, self._directory.life(node)) for node in self._members())}
-        nodes = in_order_of(key, {node for node, _ in seats})[:ELECTORS]
-        return [home for node in nodes for home in sorted(seats) if home[0] == node]
+        holders = {node: self._directory.life(node) for node in self._members()}
+        holders |= {node: life for node, life in self._lost if life != holders.get(node)}
+        return [(node, holders[node]) for node in in_order_of(key, holders)[:ELECTORS]]
+
+    def ballot(self, key: str, me: Home) -> Ballot:
+        """An empty one, of the node that is about to run a call with the key."""
+        seats = self.of(key)
+        return Ballot(seats, me, [node for node, _ in seats if node != me[0] and node in self._members()])
 
     def is_there(self, home: Home) -> bool:
         """Whether the node is a member in that life, as far as is known."""

@@ -2,25 +2,25 @@
 
 All callers rank the providers of a function in the same order for one key, so attempts meet at the first of them, the
 call's home. Before it runs the call, the home asks its electors (see `electors`) what they know, and tells them that it
-is about to; it begins when a majority has answered that it knows nothing, and tells a majority of the result before it
-tells the caller. So an attempt that comes to another node, because the home was lost or because a newcomer now stands
-before it, finds what became of the first one:
+is about to; it begins when enough have answered that they know nothing (see `ballot`), and tells as many of the result
+before it tells the caller. So an attempt that comes to another node, because the home was lost or because a newcomer
+now stands before it, finds what became of the first one:
 
 | an elector knows                       | then                                                                |
 |----------------------------------------|---------------------------------------------------------------------|
 | the result                             | it is the answer                                                    |
 | that it began, at a node that is there | that node is asked                                                  |
 | that it began, at a node that is lost  | OutcomeUnknown, unless the caller said that it may run twice        |
-| nothing, and a majority has answered   | it runs                                                             |
-| nothing, and no majority has           | Undecided: it has not run here, and may be tried again              |
+| nothing, and enough have answered      | it runs                                                             |
+| nothing, and too few have              | Undecided: it has not run here, and may be tried again              |
 
 Where two homes ask at the same time, the one with the smaller id goes on: it asks the other to yield, which the other
 does if it has not begun. What is kept is in memory: it outlives the loss of a minority of the electors within the
 retention. A node that was restarted is another home, since it remembers nothing.
 
 On `rpc.once` a home sends `[function, key, its life, stage, result]`. The answer is `[home, life, stage, result]` where
-the elector knows of one, else `[its life, how many electors it counts]`. A result is an encoded list of true, value and
-seconds, or of false and a fault.
+the elector knows of one, else `[its life, seats]`, where each seat is a node and the life that holds it. A result is
+an encoded list of true, value and seconds, or of false and a fault.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guthi import GuthiError, Incoming, MalformedMessage, NodeId
 from guthi.values.faults import describe, revive
+from guthi_rpc.ballot import Home
 from guthi_rpc.directory import LIFE_BYTES
-from guthi_rpc.electors import Electors, Home
+from guthi_rpc.electors import ELECTORS, Electors
 from guthi_rpc.errors import NotComputed, OutcomeUnknown, Overloaded, Undecided
 from guthi_rpc.functions import MAX_NAME_CHARACTERS
 from guthi_rpc.outcomes import Entry, Name, Outcomes, Stage
@@ -57,10 +58,10 @@ Ask = Callable[[NodeId, Question], Coroutine[Any, Any, Answer]]
 
 
 class Blank(NamedTuple):
-    """An elector, in the life that it has, knows nothing; so many electors there are in its view."""
+    """An elector, in the life that it has, knows nothing; those are the seats as it sees them."""
 
     life: bytes
-    electors: int
+    seats: tuple[Home, ...]
 
 
 class Once:
@@ -143,8 +144,8 @@ class Once:
 
     async def _may_begin(self, name: Name, may_repeat: bool, lost: frozenset[Home]) -> bool:
         """Ask the electors; where one of them knew better, that is noted, and where too few answered, nothing is."""
-        answers, is_majority = await self._hear(name, Stage.ASKING, None)
-        is_majority = is_majority and not self._node.network.has_met_nobody  # else it votes for itself, and alone
+        answers, is_enough = await self._hear(name, Stage.ASKING, None)
+        is_enough = is_enough and not self._node.network.has_met_nobody  # else it votes for itself, and alone
         for answer in answers:
             known: Known | None = answer
             while known is not None:
@@ -159,44 +160,42 @@ class Once:
         entry = self._outcomes.get(name)
         if entry is not None and entry.home != self._me():
             return False  # this node has yielded meanwhile
-        if not is_majority and not may_repeat:
+        if not is_enough and not may_repeat:
             self._outcomes.drop(name)
             return False
         return True
 
     async def _bid_to_yield(self, home: Home, name: Name) -> Known | None:
         """None where it yields; what it knows where it does not, and that it may have begun where it is lost."""
-        answer = await self._tell(home, name, Stage.ASKING, None)
-        if answer is None:
-            return home, Stage.BEGUN, None
-        return None if isinstance(answer, int) else answer
+        answer = await self._tell(home[0], name, Stage.ASKING, None)
+        if isinstance(answer, Blank):
+            return None if home[1] in (answer.life, b"") else (home, Stage.BEGUN, None)
+        return answer or (home, Stage.BEGUN, None)
 
     async def _hear(self, name: Name, stage: Stage, outcome: bytes | None) -> tuple[list[Known], bool]:
-        """Tell the electors, and return what they know as soon as a majority has answered, and whether one has."""
-        seats = self._electors.of(name[1])
-        others = [home for home in seats if home != self._me() and self._electors.is_there(home)]
-        asked = [self._node.start(self._tell(home, name, stage, outcome)) for home in others]
-        votes, counted, known = len(seats) - len({*seats} - {self._me()}), len(seats), list[Known]()
-        while asked and 2 * votes <= counted:
-            await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-            answers = [task.result() for task in asked if task.done()]
-            asked = [task for task in asked if not task.done()]
-            votes += sum(answer is not None for answer in answers)
-            counted = max([counted, *(answer for answer in answers if isinstance(answer, int))])
-            known += [answer for answer in answers if isinstance(answer, tuple)]
+        """Tell the electors; what they know as soon as enough have answered, and whether enough have."""
+        ballot = self._electors.ballot(name[1], self._me())
+        asked = {node: self._node.start(self._tell(node, name, stage, outcome)) for node in ballot.others}
+        known = list[Known]()
+        while asked and not ballot.is_enough:
+            await asyncio.wait(asked.values(), return_when=asyncio.FIRST_COMPLETED)
+            for elector in [node for node, task in asked.items() if task.done()]:
+                match asked.pop(elector).result():
+                    case Blank(life, seats):
+                        ballot.answered((elector, life), seats)
+                    case (_, _, _) as one:
+                        ballot.answered((elector, b""))
+                        known.append(one)
         known.sort(key=lambda answer: answer[1] is not Stage.DONE)
-        return known, 2 * votes > counted
+        return known, ballot.is_enough
 
-    async def _tell(self, elector: Home, name: Name, stage: Stage, outcome: bytes | None) -> int | Known | None:
-        """What it answers; None where it does not, or in another life than this node had heard of."""
+    async def _tell(self, elector: NodeId, name: Name, stage: Stage, outcome: bytes | None) -> Blank | Known | None:
+        """What it answers; None where it does not."""
         word = [*name, self._me()[1], stage.value, outcome]
         try:
-            answer = _read_known(await self._node.request(elector[0], TOPIC, word, timeout_s=TIMEOUT_S))
+            return _read_known(await self._node.request(elector, TOPIC, word, timeout_s=TIMEOUT_S))
         except GuthiError:
             return None
-        if isinstance(answer, Blank):
-            return answer.electors if elector[1] in (answer.life, b"") else None
-        return answer
 
     async def _outcome(self, begin: Begin) -> bytes:
         codec = self._node.codec
@@ -238,7 +237,7 @@ class Once:
             return [*entry.home, entry.stage.value, entry.outcome]
         else:
             self._outcomes.note(name, home, Stage.ASKING)
-        return [self._me()[1], len(self._electors.of(key))]
+        return [self._me()[1], [list(seat) for seat in self._electors.of(key)]]
 
     def _gives_way(self, entry: Entry, home: Home) -> bool:
         """Whether another home may go on in place of the one that is known: this node, which has not begun, may yield;
@@ -258,11 +257,18 @@ def _text(name: Name) -> str:
 
 def _read_known(wire: Any) -> Blank | Known:
     match wire:
-        case [bytes(life), int(electors)]:
-            return Blank(life, electors)
+        case [bytes(life), list(seats)] if len(seats) <= ELECTORS:
+            return Blank(life, tuple(map(_seat, seats)))
         case [bytes(home), bytes(life), str(stage), bytes() | None as outcome] if len(home) == NodeId.SIZE:
             try:
                 return (NodeId(home), life), Stage(stage), outcome
             except ValueError:
                 pass
-    raise MalformedMessage("an elector answers its life and how many there are, or a home, its life, stage and result")
+    raise MalformedMessage("an elector answers its life and the seats, or a home, its life, stage and result")
+
+
+def _seat(wire: Any) -> Home:
+    match wire:
+        case [bytes(node), bytes(life)] if len(node) == NodeId.SIZE and len(life) in (0, LIFE_BYTES):
+            return NodeId(node), life
+    raise MalformedMessage("a seat is a node and a life, or none")

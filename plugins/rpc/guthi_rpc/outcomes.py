@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from guthi_rpc.electors import Home
+from guthi_rpc.ballot import Home
 
 __all__ = ["Entry", "Name", "Outcomes", "Stage"]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from guthi import Member, NodeId, Role
 from guthi_rpc.announcing import Announcer, has_rpc
 from guthi_rpc.asking import CALL, Asking
+from guthi_rpc.ballot import Home
 from guthi_rpc.batches import BATCH
 from guthi_rpc.calling import Calling
 from guthi_rpc.calls import CAST, Calls
@@ -16,7 +17,7 @@ from guthi_rpc.checkpoints import Checkpoints
 from guthi_rpc.context import CallId
 from guthi_rpc.directory import Directory
 from guthi_rpc.dispatch import Dispatch, in_order_of
-from guthi_rpc.electors import Electors, Home
+from guthi_rpc.electors import Electors
 from guthi_rpc.errors import TRAVELLING
 from guthi_rpc.execution import Execution
 from guthi_rpc.finding import Finder

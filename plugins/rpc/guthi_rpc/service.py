@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from guthi import DeadlineExceeded, Role, Service, UnknownMember, UsageError
+from guthi_rpc.calling import deadline_after
 from guthi_rpc.calls import Calls
 from guthi_rpc.context import CallId
 from guthi_rpc.directory import MAX_FUNCTIONS
@@ -136,6 +137,13 @@ class Rpc:
         """How many calls of a function all nodes run at a time; raises UnknownFunction, UnknownMember."""
         chosen = await self._finder.limited_to(name, on)
         return sum(map(self._directory.workers, chosen or self._directory.providers(name)))
+
+    async def yields(self, name: str, *, on: Where | None = None, timeout: float | None = None) -> bool:
+        """Whether a function gives a stream of values, for `stream`, and not one, for `call`; raises as `call`."""
+        only = None if on is None else self._finder.meant(on)
+        await self._finder.search(name, only, deadline_after(timeout))
+        found = self._directory.descriptions(name)
+        return any(description.yields for node, description in found if only in (None, node))
 
     # ---- calls
 

@@ -14,7 +14,10 @@ from guthi_rpc import RPC, Rpc
 
 
 class Network:
-    """Nodes that join through the first one; `rpc` starts one and gives its service."""
+    """Nodes that join through the first one; `rpc` starts one and gives its service.
+
+    They share a process: where it gets little of the processor, none hears the others for long, and none is lost.
+    """
 
     def __init__(self) -> None:
         self.nodes: dict[str, guthi.Node] = {}
@@ -23,7 +26,7 @@ class Network:
         """Start a node; `rpc` is its table [plugins.rpc]."""
         join = [str(each.address) for each in self.nodes.values()][:1]
         own = {"name": name, "zone": zone, "role": role, "listen": "127.0.0.1:0", "join": join, "plugins": ["rpc"]}
-        tables: dict[str, Any] = {"node": own, "plugins": {"rpc": rpc}}
+        tables: dict[str, Any] = {"node": own, "plugins": {"rpc": rpc}, "transport": {"timeout": "50s"}}
         node = guthi.Node(guthi.Config.from_mapping(tables, environment={}))
         self.nodes[name] = await node.__aenter__()
         return node

@@ -13,9 +13,9 @@ __all__ = ["peer", "peers"]
 
 
 def peer(name: str, join: str = "", **rpc: Any) -> guthi.BlockingNode:
-    """Start a node; `rpc` is its table [plugins.rpc]."""
+    """Start a node; `rpc` is its table [plugins.rpc]. It loses nobody because the process has to wait."""
     node = {"name": name, "listen": "127.0.0.1:0", "plugins": ["rpc"], "join": [join] if join else []}
-    tables: dict[str, Any] = {"node": node, "plugins": {"rpc": rpc}}
+    tables: dict[str, Any] = {"node": node, "plugins": {"rpc": rpc}, "transport": {"timeout": "50s"}}
     return guthi.BlockingNode(guthi.Config.from_mapping(tables, environment={}))
 
 

@@ -23,7 +23,7 @@ class Server:
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve()))
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
 
     async def _serve(self) -> None:
         node = {"name": "server", "listen": "127.0.0.1:0", "plugins": ["rpc"]}

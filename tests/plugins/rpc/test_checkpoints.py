@@ -19,12 +19,12 @@ async def test_a_thread_that_nobody_waits_for_any_more_publishes_nothing(
 
     def work() -> None:
         current_call().checkpoint("before")
-        go.wait(20)
+        go.wait(60)
         current_call().checkpoint("after")
         is_done.set()
 
     bob.register(work)
-    await alice.available("work", timeout=5)
+    await alice.available("work", timeout=60)
     call = alice.submit("work", on="bob")
     await network.until(lambda: alice.state(call) == "before")
     call.cancel()

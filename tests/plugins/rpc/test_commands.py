@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,10 +66,36 @@ def address() -> Iterator[str]:
             rpc.register(lambda name=name: name, name="who")
             rpc.register(lambda: b"\x00\xff", name="bytes")
         nodes["bob"].require(RPC).register(ended.wait, name="wait")
-        client.available("who", nodes=2, timeout=5)
-        client.available("wait", timeout=5)
+        client.available("who", nodes=2, timeout=60)
+        client.available("wait", timeout=60)
         yield str(nodes["alice"].address)
     ended.set()
+
+
+@pytest.fixture
+def streams() -> Iterator[str]:
+    """A node with generators."""
+    with peer("alice") as alice:
+        rpc = alice.require(RPC)
+        rpc.register(spell)
+        rpc.register(fall)
+        rpc.register(tick)
+        yield str(alice.address)
+
+
+def spell(text: str) -> Iterator[str]:
+    yield from text
+
+
+async def fall(start: int) -> AsyncIterator[float]:
+    for number in range(start, -1, -1):
+        yield 12 / number
+
+
+async def tick() -> AsyncIterator[int]:
+    for number in count():
+        yield number
+        await asyncio.sleep(0.01)
 
 
 # ---- words
@@ -195,6 +223,24 @@ def test_calls_that_fail(run: Run, address: str, monkeypatch: pytest.MonkeyPatch
         code, out, err = run(*arguments)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert mend in err
+
+
+def test_a_generator_is_called(run: Run, streams: str) -> None:
+    """A line of JSON for each value; what came before a failure has been printed."""
+    assert run("call", "spell", "abc", "--join", streams) == (0, '"a"\n"b"\n"c"\n', "")
+    assert run("call", "spell", "abc", "--raw", "--on", "alice", "--join", streams).out == "abc"
+    assert run("call", "spell", "", "--join", streams) == (0, "", "")
+    code, out, err = run("call", "fall", "3", "--join", streams)
+    assert (code, out.split()) == (1, ["4.0", "6.0", "12.0"])
+    assert err == "guthi: ZeroDivisionError: division by zero\n"
+    code, out, err = run("call", "spel", "abc", "--join", streams)
+    assert (code, out) == (2, "") and "did you mean 'spell'?" in err
+
+
+def test_a_generator_without_end_ends_with_its_time(run: Run, streams: str) -> None:
+    code, out, err = run("call", "tick", "--timeout", "500ms", "--join", streams)
+    assert code == 75 and err.startswith("guthi: ")
+    assert out.split() == [str(number) for number in range(len(out.split()))]  # none at all on a busy machine
 
 
 # ---- map

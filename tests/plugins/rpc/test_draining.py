@@ -48,7 +48,7 @@ async def test_who_has_not_heard_of_it_is_refused_and_asks_another(world: World)
     for name in ("bob", "carol"):
         rpc_of(world, name).register(lambda name=name: name, name="where", run="inline")
     alice = rpc_of(world, "alice")
-    await alice.available("where", nodes=2, timeout=10)
+    await alice.available("where", nodes=2, timeout=60)
     places = [place for place in map(str, range(20)) if await alice.options(affinity=place).call("where") == "bob"]
     assert places
     world.network.set_link(SLOW)
@@ -95,7 +95,7 @@ async def test_what_is_not_done_in_time_is_handed_over_from_its_checkpoint(world
     for name in ("bob", "carol"):
         rpc_of(world, name).register(counting(name, begun), name="count")
     alice = rpc_of(world, "alice")
-    await alice.available("count", nodes=2, timeout=10)
+    await alice.available("count", nodes=2, timeout=60)
     call = alice.options(idempotent=True, affinity="x").submit("count", 20)
     await world.until(lambda: len(begun) == 1 and alice.state(call) == 5)
     node = begun[0][0]
@@ -131,7 +131,7 @@ async def test_a_stream_is_finished_and_no_other_begun(world: World) -> None:
 
     rpc_of(world, "bob").register(tail)
     alice = rpc_of(world, "alice")
-    await alice.available("tail", timeout=10)
+    await alice.available("tail", timeout=60)
     values = alice.stream("tail", 4)
     seen = [await anext(values)]
     draining = drain(world, "bob")

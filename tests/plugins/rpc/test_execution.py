@@ -146,7 +146,7 @@ async def test_a_thread_goes_on_with_the_next_call_while_the_loop_is_busy(execut
     ran = [threading.Event() for _ in range(6)]
     calls = [asyncio.create_task(run(execution, each.set, style=Run.THREAD)) for each in ran]
     await asyncio.sleep(0)
-    assert all(each.wait(5) for each in ran)  # which blocks the loop
+    assert all(each.wait(60) for each in ran)  # which blocks the loop
     await asyncio.gather(*calls)
 
 

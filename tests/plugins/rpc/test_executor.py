@@ -28,7 +28,7 @@ class Gate:
 
     def __call__(self, number: int) -> int:
         self.begun.append(number)
-        assert self._open.wait(20)
+        assert self._open.wait(60)
         return number
 
     def open(self) -> None:
@@ -63,7 +63,7 @@ def nodes(gate: Gate) -> Iterator[tuple[dict[str, guthi.BlockingNode], Any]]:
             service.register(lambda *arguments, **named: [list(arguments), named], name="told")
             service.register(np.arange, name="array")
             service.register(gate, name="gate")
-        client.available("gate", nodes=2, timeout=5)
+        client.available("gate", nodes=2, timeout=60)
         yield both, client
         gate.open()
 
@@ -91,9 +91,9 @@ def test_a_call_and_what_it_raises(rpc: Any) -> None:
 def test_futures_can_be_waited_for_together(rpc: Any, gate: Gate) -> None:
     with rpc.executor() as pool:
         good, bad, late = pool.submit("power", 3), pool.submit("divide", 1, 0), pool.submit("gate", 1)
-        done, pending = wait([good, bad, late], timeout=10, return_when=FIRST_EXCEPTION)
+        done, pending = wait([good, bad, late], timeout=60, return_when=FIRST_EXCEPTION)
         assert bad in done and pending >= {late}
-        assert set(as_completed([good, bad], timeout=10)) == {good, bad}
+        assert set(as_completed([good, bad], timeout=60)) == {good, bad}
         gate.open()
         assert late.result(10) == 1
 
@@ -130,7 +130,7 @@ def test_callbacks_run_away_from_the_loop(rpc: Any) -> None:
 
     with rpc.executor() as pool:
         pool.submit("power", 3).add_done_callback(on_done)
-        assert called.wait(10)
+        assert called.wait(60)
     ((value, thread, other),) = seen
     assert (value, other) == (9, 25)
     assert thread.startswith("guthi-executor-")
@@ -247,7 +247,7 @@ def test_when_the_node_is_closed(gate: Gate) -> None:
         alice.require(RPC).register(gate, name="gate")
         with guthi.connect(join=[str(alice.address)]) as client:
             rpc = client.require(RPC)
-            rpc.available("gate", timeout=5)
+            rpc.available("gate", timeout=60)
             pool = rpc.executor()
             futures = [pool.submit("gate", number) for number in range(9)]
             results = pool.map("gate", range(9))
@@ -286,7 +286,7 @@ async def test_in_run_in_executor_on_the_nodes_own_loop(network: Network, alice:
         return number**3
 
     bob.register(cube)
-    await alice.available("cube", timeout=5)
+    await alice.available("cube", timeout=60)
     loop = asyncio.get_running_loop()
     with alice.executor() as pool, bob.executor() as here:
         assert await loop.run_in_executor(pool, "cube", 3) == 27  # type: ignore[arg-type]  # a name, for our executors

@@ -221,7 +221,7 @@ async def test_where_all_providers_are_gone(world: World) -> None:
     await start_all(world, ["alice", "bob"])
     alice = rpc_of(world, "alice")
     rpc_of(world, "bob").register(asyncio.sleep, name="wait")
-    await alice.available("wait", timeout=10)
+    await alice.available("wait", timeout=60)
     run = alice.map("wait", [30.0] * 10, patience=2)
     results = asyncio.ensure_future(all_of(run))
     await world.sleep(1)
@@ -265,7 +265,7 @@ async def test_the_node_whom_all_joined_is_nobody_special(world: World) -> None:
     assert await bob.call("square", 3, on="carol") == 9
     assert await all_of(bob.map("square", range(10, 30))) == SQUARES
     rpc_of(world, "carol").register(abs)
-    await bob.available("abs", timeout=10)
+    await bob.available("abs", timeout=60)
     assert await bob.options(key="k").call("square", 4) == 16
 
 

@@ -17,14 +17,14 @@ joblib = pytest.importorskip("joblib", reason="joblib is not installed: pip inst
 pytest.importorskip("guthi_rpc.joblib_backend")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def node() -> Iterator[guthi.BlockingNode]:
     """A client in a network of two nodes that accept code."""
     with (
         peers("alice", "bob", threads=2, processes=1, ship_code=True) as (nodes, _),
         guthi.connect(join=[str(nodes["alice"].address)]) as client,
     ):
-        client.require(RPC).available(capability(Run.THREAD), nodes=2, timeout=5)
+        client.require(RPC).available(capability(Run.THREAD), nodes=2, timeout=60)
         yield client
 
 

@@ -30,7 +30,7 @@ async def test_map_over_three_nodes(network: Network, alice: Rpc, bob: Rpc) -> N
             return value * value
 
         rpc.register(square)
-    await alice.available("square", nodes=3, timeout=10)
+    await alice.available("square", nodes=3, timeout=60)
     asyncio.get_running_loop().call_later(0.05, gate.set)
     results = [result async for result in alice.map("square", range(200))]
     assert sorted((result.index, result.item, result.value) for result in results) == [
@@ -85,7 +85,7 @@ async def test_a_node_that_goes_during_a_map_takes_nothing_with_it(
             return -value
 
         network.nodes[name].require(RPC).register(work)
-    await alice.available("work", nodes=2, timeout=10)
+    await alice.available("work", nodes=2, timeout=60)
     values = []
     async for result in alice.map("work", range(100)):
         values.append(result.value)
@@ -112,7 +112,7 @@ async def test_a_function_that_is_registered_during_a_map_is_used(network: Netwo
     waiting = asyncio.create_task(_collected(alice.map("work", range(50))))
     await asyncio.sleep(0)
     bob.register(helped, name="work")
-    results = await asyncio.wait_for(waiting, 20)
+    results = await asyncio.wait_for(waiting, 60)
     assert {result.node for result in results} == {"alice", "bob"}
 
 
@@ -154,7 +154,7 @@ async def test_a_map_whose_nodes_are_all_gone(network: Network, alice: Rpc, bob:
         await asyncio.Event().wait()
 
     bob.register(wait)
-    await alice.available("wait", timeout=10)
+    await alice.available("wait", timeout=60)
     task = asyncio.create_task(_collected(alice.map("wait", range(3), patience=0.05)))
     await network.until(lambda: bob._execution.running > 0)
     await network.stop("bob")

@@ -228,3 +228,42 @@ async def test_who_is_back_and_has_met_nobody_yet_does_not_take_itself_for_all(w
     world.network.heal()
     await world.until(lambda: not world.nodes["bob"].node.network.has_met_nobody, within=60)
     assert len(paid) == 1
+
+
+@simulated
+async def test_who_was_restarted_does_not_vouch_for_what_it_has_forgotten(world: World) -> None:
+    """Of the three that know of a call two are restarted and one is cut off: nobody else can tell that it has run."""
+    paid = await start_all(world, NAMES)
+    named = {world.nodes[name].node.id: name for name in NAMES}
+    home, second, third, *others = (named[node] for node in rpc_of(world, "alice")._dispatch.ranked("pay", "k"))
+    world.network.partition([home, second, third], others)
+    assert await rpc_of(world, home).options(key="k").call("pay", 7) == [7, 1]
+    for name in (home, second):
+        world.nodes[name].crash()
+    world.network.heal()
+    for name in (home, second):
+        await world.nodes[name].restart()
+    await world.until(world.is_whole, within=120)
+    await asyncio.sleep(5)  # all have said what they have
+    world.network.partition([third], [home, second, *others])
+    with pytest.raises(Undecided):
+        await rpc_of(world, others[0]).options(key="k", timeout=30).call("pay", 7)
+    world.network.heal()
+    await world.until(world.is_whole, within=120)
+    assert await rpc_of(world, others[0]).options(key="k", timeout=30).call("pay", 7) == [7, 1]
+    assert paid[7] == 1
+
+
+@simulated
+async def test_who_is_restarted_again_and_again_holds_one_seat(world: World) -> None:
+    """Found by `make chaos SEED=1 ONLY=storm` (docs/bugs-found.md)."""
+    paid = await start_all(world, NAMES)
+    for _ in range(6):
+        world.nodes["carol"].crash()
+        await world.nodes["carol"].restart()
+        await world.until(world.is_whole, within=120)
+        await asyncio.sleep(5)  # all have heard of this life
+    keys = range(10)
+    rpc = rpc_of(world, "alice")
+    assert [await rpc.options(key=f"k{key}").call("pay", key) for key in keys] == [[key, 1] for key in keys]
+    assert len(paid) == len(keys)

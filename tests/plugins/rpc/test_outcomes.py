@@ -15,7 +15,7 @@ from guthi_rpc.outcomes import Outcomes, Stage
 RETENTION_S = 10.0
 ME, OTHER = (NodeId(b"m" * 16), b"l" * 8), (NodeId(b"o" * 16), b"l" * 8)
 NODES = [NodeId(bytes([number]) * 16) for number in range(1, 10)]
-LIFE, LATER = b"1" * 8, b"2" * 8
+LIFE = b"1" * 8
 
 
 class Clock:
@@ -129,14 +129,27 @@ def test_who_left_gives_its_seat_up() -> None:
     assert left not in view.electors.of("k")
 
 
-def test_who_was_restarted_has_a_seat_for_each_life() -> None:
+def test_the_seat_of_who_was_restarted_is_held_by_the_life_that_was_lost() -> None:
     view = View()
     before = view.electors.of("k")
     restarted = before[1][0]
-    view.announce(restarted, LATER)
-    assert [home for home in view.electors.of("k") if home[0] == restarted] == [(restarted, LIFE), (restarted, LATER)]
-    assert view.electors.is_there((restarted, LATER)) and not view.electors.is_there((restarted, LIFE))
-    assert len(view.electors.of("k")) == ELECTORS + 1
+    for number in range(5):
+        view.announce(restarted, bytes([number]) * 8)
+        assert [node for node, _ in view.electors.of("k")] == [node for node, _ in before]
+        assert all(view.electors.is_there(home) == (home[0] != restarted) for home in view.electors.of("k"))
+    assert view.electors.is_there((restarted, bytes([4]) * 8))
+    view.clock.now = RETENTION_S
+    assert view.electors.of("k")[1] == (restarted, bytes([4]) * 8)
+
+
+def test_who_was_given_up_and_is_back_in_the_same_life_has_forgotten_nothing() -> None:
+    view = View()
+    before = view.electors.of("k")
+    view.remove(before[1][0], failed=True)
+    view.members.append(before[1][0])
+    view.announce(before[1][0], LIFE)
+    assert view.electors.of("k") == before
+    assert all(map(view.electors.is_there, before))
 
 
 def test_a_member_that_has_not_announced_itself_has_a_seat_and_may_be_there() -> None:

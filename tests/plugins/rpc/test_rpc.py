@@ -38,8 +38,8 @@ async def test_every_node_knows_the_store_late_comers_too(network: Network, alic
         FunctionInfo("factorial", "(n, /)", str(math.factorial.__doc__), Run.PROCESS, False, ("bob",)),
     ]
     for rpc in (alice, bob, carol):
-        await rpc.available("add", nodes=2, timeout=10)
-        await rpc.available("factorial", timeout=10)
+        await rpc.available("add", nodes=2, timeout=60)
+        await rpc.available("factorial", timeout=60)
         assert [(each.name, each.providers, each.run) for each in rpc.functions()] == [
             (each.name, each.providers, each.run) for each in expected
         ]
@@ -49,7 +49,7 @@ async def test_every_node_knows_the_store_late_comers_too(network: Network, alic
 async def test_providers_that_differ_are_listed_apart(alice: Rpc, bob: Rpc) -> None:
     alice.register(add)
     bob.register(lambda value: value, name="add")
-    await alice.available("add", nodes=2, timeout=10)
+    await alice.available("add", nodes=2, timeout=60)
     assert sorted(each.providers for each in alice.functions()) == [("alice",), ("bob",)]
 
 
@@ -83,7 +83,7 @@ async def test_many_functions_make_one_announcement(alice: Rpc, bob: Rpc, monkey
         bob.register(add, name=f"add{number}")
     bob.unregister("add7")
     assert (len(bob.functions()), made) == (999, [])  # here they are known at once
-    await alice.available("add999", timeout=10)
+    await alice.available("add999", timeout=60)
     assert len(alice.functions()) == 999
     assert set(made) <= {0, 999}
 
@@ -144,7 +144,7 @@ async def test_a_client_sees_everything_and_is_given_no_work(network: Network, a
 
 async def test_a_node_that_left_has_nothing(network: Network, alice: Rpc, bob: Rpc) -> None:
     bob.register(add)
-    await alice.available("add", timeout=10)
+    await alice.available("add", timeout=60)
     await network.stop("bob")
     await network.until(lambda: not alice.functions())
 
@@ -152,10 +152,10 @@ async def test_a_node_that_left_has_nothing(network: Network, alice: Rpc, bob: R
 async def test_a_node_that_was_wrongly_given_up_is_heard_again(network: Network, alice: Rpc, bob: Rpc) -> None:
     """Bob never notices that alice forgot him, so she has to ask him."""
     bob.register(add)
-    await alice.available("add", timeout=10)
+    await alice.available("add", timeout=60)
     network.nodes["alice"].accuse(network.nodes["bob"].id, guthi.MemberState.FAILED)
     assert alice.functions() == []
-    await alice.available("add", timeout=20)
+    await alice.available("add", timeout=60)
     assert await alice.call("add", 1) == 2
 
 
@@ -174,7 +174,7 @@ async def test_an_idle_node_is_called_this_one_first_then_its_zone(network: Netw
             return name
 
         network.nodes[name].require(RPC).register(wait)
-    await alice.available("wait", nodes=3, timeout=10)
+    await alice.available("wait", nodes=3, timeout=60)
     calls = [asyncio.create_task(alice.call("wait")) for _ in range(3)]
     await network.until(lambda: len(entered) == 3)
     gate.set()
@@ -185,7 +185,7 @@ async def test_an_idle_node_is_called_this_one_first_then_its_zone(network: Netw
 async def test_on_chooses_the_node(network: Network, alice: Rpc, bob: Rpc) -> None:
     for name in ("alice", "bob"):
         network.nodes[name].require(RPC).register(lambda name=name: name, name="who")
-    await alice.available("who", nodes=2, timeout=10)
+    await alice.available("who", nodes=2, timeout=60)
     other = network.nodes["alice"].member("bob")
     assert [await alice.call("who", on=on) for on in ("alice", "bob", other, other.id)] == [
         "alice",
@@ -199,7 +199,7 @@ async def test_on_chooses_the_node(network: Network, alice: Rpc, bob: Rpc) -> No
 
 async def test_unknown_functions_are_told_with_a_mend(alice: Rpc, bob: Rpc) -> None:
     bob.register(add)
-    await alice.available("add", timeout=10)
+    await alice.available("add", timeout=60)
     with pytest.raises(UnknownFunction, match="no node has a function 'ad'; did you mean 'add'"):
         await alice.call("ad", 1)
     with pytest.raises(UnknownFunction, match="no node has a function 'zzz'; known are: add"):
@@ -230,7 +230,7 @@ async def test_waiting_for_a_function_has_an_end(alice: Rpc) -> None:
 async def test_a_function_that_has_just_gone(alice: Rpc, bob: Rpc) -> None:
     """Alice asks before she has heard that bob has it no more."""
     bob.register(add)
-    await alice.available("add", timeout=10)
+    await alice.available("add", timeout=60)
     bob.unregister("add")
     with pytest.raises(UnknownFunction, match="bob has no function 'add' any more"):
         await alice.call("add", 1)
@@ -248,7 +248,7 @@ async def test_nonsense_is_answered_as_such(network: Network, alice: Rpc, bob: R
 
 async def test_an_answer_that_is_none_is_a_breach(network: Network, alice: Rpc, bob: Rpc) -> None:
     bob.register(add)
-    await alice.available("add", timeout=10)
+    await alice.available("add", timeout=60)
     requests = network.nodes["bob"].network.requests
     requests.forget("rpc.call")
     requests.handle("rpc.call", lambda _: "fine")

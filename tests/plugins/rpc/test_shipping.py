@@ -38,7 +38,7 @@ def round_trip(function: Callable[..., Any], *arguments: Any, **named: Any) -> A
 def rpc() -> Iterator[Any]:
     """The service of a client in a network of two nodes that accept code."""
     with peers("alice", "bob", threads=2, processes=1, ship_code=True) as (_, client):
-        client.available(capability(Run.THREAD), nodes=2, timeout=5)
+        client.available(capability(Run.THREAD), nodes=2, timeout=60)
         yield client
 
 
@@ -99,7 +99,7 @@ def test_nobody_runs_code_unless_told_to() -> None:
 
 def test_code_goes_only_to_nodes_that_accept_it() -> None:
     with peers("alice") as (nodes, client), peer("bob", str(nodes["alice"].address), ship_code=True) as bob:
-        client.available(capability(Run.THREAD), timeout=5)
+        client.available(capability(Run.THREAD), timeout=60)
         (accepting,) = {each.providers for each in client.functions()}
         assert accepting == ("bob",)
         bob.require(RPC).register(lambda: "bob", name="who")

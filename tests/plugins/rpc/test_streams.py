@@ -103,7 +103,7 @@ async def test_leaving_the_loop_ends_the_function(network: Network, alice: Rpc, 
         async for value in values:
             if value == 3:
                 break
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await ended.wait()
     await network.until(lambda: bob._execution.running == 0)
     assert alice._dispatch.outstanding == 0
@@ -182,7 +182,7 @@ async def test_nothing_that_a_generator_raises_ends_its_node(alice: Rpc, bob: Rp
 
     for function in (later, plain):
         bob.register(function)
-    await alice.available("plain", timeout=5)
+    await alice.available("plain", timeout=60)
     for name in ("later", "plain"):
         with pytest.raises(guthi.RemoteError, match=error.__name__):
             await _collected(alice.stream(name))
@@ -198,7 +198,7 @@ async def test_a_plain_generator_that_is_left_while_it_waits_is_closed_when_it_c
     def ticks() -> Iterator[int]:
         try:
             yield 1
-            go.wait(20)
+            go.wait(60)
             yield 2
         finally:
             is_closed.set()
@@ -310,7 +310,7 @@ async def test_the_wrong_way_to_call_is_told(alice: Rpc, bob: Rpc) -> None:
     def value() -> int:
         return 1
 
-    await alice.available("value", timeout=10)
+    await alice.available("value", timeout=60)
     with pytest.raises(guthi.UsageError, match=r"use rpc\.stream"):
         await alice.call("values")
     with pytest.raises(guthi.UsageError, match=r"use rpc\.call"):

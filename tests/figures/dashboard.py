@@ -53,22 +53,33 @@ async def others(count: int, join: str) -> None:
 
 
 async def pages(count: int, url: str) -> None:
-    """Pages that follow all, until standard input ends; then the bytes that each got on average."""
+    """Pages that follow all, until standard input ends; then the bytes a second that each got on average.
+
+    They are ready when each has been told of everything.
+    """
+    clock = asyncio.get_running_loop().time
+    waited_for = {(number, view) for number in range(count) for view in VIEWS}
+    all_told = asyncio.Event()
     received = 0
 
-    async def page() -> None:
+    async def page(number: int) -> None:
         nonlocal received
         async with websockets.connect(url) as socket:
             await socket.send(json.dumps({"watch": VIEWS}))
             async for message in socket:
                 received += len(message)
+                waited_for.discard((number, json.loads(message)["view"]))
+                if not waited_for:
+                    all_told.set()
 
-    tasks = [asyncio.create_task(page()) for _ in range(count)]
+    tasks = [asyncio.create_task(page(number)) for number in range(count)]
+    await all_told.wait()
+    received, ready_at = 0, clock()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     for task in tasks:
         task.cancel()
-    print(received / count, flush=True)
+    print(received / count / (clock() - ready_at), flush=True)
 
 
 @contextmanager
@@ -85,11 +96,12 @@ def a_helper(*words: str) -> Iterator[subprocess.Popen[str]]:
 
 
 async def share(process: psutil.Process, seconds: float) -> float:
-    """Per cent of one core that a process uses meanwhile."""
-    before = process.cpu_times()
+    """Per cent of one core that a process uses meanwhile; where there is other work, meanwhile is longer."""
+    clock = asyncio.get_running_loop().time
+    before, began_at = process.cpu_times(), clock()
     await asyncio.sleep(seconds)
-    after = process.cpu_times()
-    return 100 * (after.user + after.system - before.user - before.system) / seconds
+    after, ended_at = process.cpu_times(), clock()
+    return 100 * (after.user + after.system - before.user - before.system) / (ended_at - began_at)
 
 
 def url_of(address: str) -> str:
@@ -125,8 +137,7 @@ async def _measure_pages(process: psutil.Process, address: str, count: int, seco
         busy = await share(process, seconds)
         assert helper.stdin is not None and helper.stdout is not None
         helper.stdin.close()
-        received = float(helper.stdout.readline())
-    return Cost(alone, busy, received / (seconds + settle_s))
+        return Cost(alone, busy, float(helper.stdout.readline()))
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc"),
 ]
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 NAMES = ["alice", "bob", "carol", "dave"]
 SMALL = (200, 128, 300)  # width, height, iterations; heights of which there are 64 equal bands
 SLOW = (800, 640, 5000)  # seconds of work, so that there is a middle of the picture

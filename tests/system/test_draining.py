@@ -63,6 +63,12 @@ def providers(client: guthi.Node, function: str) -> list[str]:
     return [name for each in client.require(RPC).functions() if each.name == function for name in each.providers]
 
 
+async def providers_are(client: guthi.Node, function: str, names: list[str]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while providers(client, function) != names:
+            await asyncio.sleep(0.02)
+
+
 async def state_is(client: guthi.Node, name: str, state: guthi.MemberState) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while client.member(name).state is not state:
@@ -78,9 +84,7 @@ async def test_sigterm_drains(cli: Guthi) -> None:
         call = rpc.submit("held", on="bob")
         await exists(cli, "bob.runs")
         os.kill(table["bob"][1], signal.SIGTERM)
-        async with asyncio.timeout(PATIENCE_S):
-            while providers(client, "name") != ["alice", "carol"]:
-                await asyncio.sleep(0.02)
+        await providers_are(client, "name", ["alice", "carol"])
         assert client.member("bob").state is not guthi.MemberState.LEFT  # it is there until it is done
         assert not call.done()
         (cli.folder / "go").touch()
@@ -100,9 +104,10 @@ async def test_the_limit_is_kept_and_a_second_signal_waits_for_nothing(cli: Guth
             call = client.require(RPC).submit("held")
             await exists(cli, "bob.runs")
             (cli.folder / "bob.runs").unlink()
-            for _ in range(signals):
+            bob.send_signal(signal.SIGTERM)
+            if signals == 2:  # at once they would be one
+                await providers_are(client, "held", [])
                 bob.send_signal(signal.SIGTERM)
-                await asyncio.sleep(0.2)  # two at once are one
             assert (await end_of(bob))[0] == 0
             with pytest.raises(guthi.PeerLost):
                 await call

@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="processes are ended by POSIX signals"),
 ]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0  # for what has to happen at all; how soon, simulated worlds tell
 GUTHI = [sys.executable, "-m", "guthi"]
 
 APP = """
@@ -164,14 +164,11 @@ def a_client(*join: str, key: str | None = None) -> guthi.Node:
     return guthi.Node(Config.from_mapping(tables, environment={}))
 
 
-async def until_state(node: guthi.Node, member: guthi.Member, state: MemberState) -> float:
-    """The seconds until a node thinks so of a member."""
-    loop = asyncio.get_running_loop()
-    start = loop.time()
+async def until_state(node: guthi.Node, member: guthi.Member, state: MemberState) -> None:
+    """Wait until a node thinks so of a member."""
     async with asyncio.timeout(PATIENCE_S):
         while node.member(member.id).state is not state:
             await asyncio.sleep(0.005)
-    return loop.time() - start
 
 
 # ---- bad input
@@ -300,7 +297,7 @@ async def test_sigterm_says_goodbye(cli: Guthi) -> None:
         assert str(member.id) == ready["id"]
         assert await client.request(member, "echo", [1, 2]) == [1, 2]
         alice.terminate()
-        assert await until_state(client, member, MemberState.LEFT) < 0.5
+        await until_state(client, member, MemberState.LEFT)  # and not FAILED, which is for who says nothing
         assert client.members == []
         assert await end_of(alice) == (0, "", "")
 
@@ -411,20 +408,16 @@ async def test_up_ends_when_all_nodes_have(cli: Guthi) -> None:
 
 async def test_a_killed_node_is_lost_and_the_others_go_on(cli: Guthi) -> None:
     up, table = await cli.up()
-    loop = asyncio.get_running_loop()
     async with a_client(table["alice"][0]) as client:
         bob = client.member("bob")
         assert await client.request(bob, "echo", "hello") == "hello"
         waiting = asyncio.create_task(client.request(bob, "forever", None))
         os.kill(table["bob"][1], signal.SIGKILL)
-        start = loop.time()
-        with pytest.raises(guthi.PeerLost, match="lost bob"):
-            await waiting
-        assert loop.time() - start < 2.5  # [transport] timeout = "1s", after up to a keepalive and an answer's time
-        start = loop.time()
-        with pytest.raises(guthi.PeerLost, match="no answer from"):
-            await client.request(bob, "echo", "are you there?")
-        assert loop.time() - start < 1.5  # handshake_timeout = "1s"
+        async with asyncio.timeout(PATIENCE_S):
+            with pytest.raises(guthi.PeerLost, match="lost bob"):
+                await waiting
+            with pytest.raises(guthi.PeerLost, match="no answer from"):
+                await client.request(bob, "echo", "are you there?")
         for name in ("alice", "carol"):
             assert await client.request(name, "echo", name) == name
     assert up.stderr is not None

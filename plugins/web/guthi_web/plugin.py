@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["WHERE", "WebPlugin"]
 
 WHERE = "web.where"
+SCRIPTS = Path(__file__).parent / "page"
 STOP_PATIENCE_S = 5.0
 
 log = logging.getLogger("guthi_web")
@@ -184,6 +185,7 @@ class WebPlugin(guthi.Plugin):
                     log.error("%s", error)  # two plugins chose one name: what else there is, is served
         add_all(self.node, web)
         add_views(web.app, views, web.views())
+        web.serve_files("/web", SCRIPTS)
         self.node.hooks.notify("web_routes", web=web)
         if self._server is not None:
             self._serving = self.node.start(self._server.run(), "web server")

@@ -65,6 +65,7 @@ def test_another_node_is_connected_from_the_page(driver: Chrome, alice: guthi.Bl
         page.until(lambda: [row[0] for row in page.rows()] == ["alice (this node)", "far"])
         page.until(lambda: len(page.all("svg.map circle")) == 2 and len(page.all("svg.map line")) == 1)
         assert page.one("#summary").text == "2 alive"
+        page.until(lambda: any(tile.text.startswith("Sessions\n1\n") for tile in page.all(".tile")))
         assert page.complaints() == [] or all("422" in each for each in page.complaints())
 
 

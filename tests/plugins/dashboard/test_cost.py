@@ -12,5 +12,5 @@ pytestmark = [pytest.mark.system, pytest.mark.skipif(sys.platform == "win32", re
 
 async def test_ten_pages_cost_less_than_a_tenth_of_a_core() -> None:
     cost = await measure(10, 10, 3.0, settle_s=1.0)
-    assert cost.bytes_s_a_page > 1000  # they are really told
+    assert cost.bytes_s_a_page > 0  # they are really told, also after the first of each
     assert cost.extra_percent < 10

@@ -12,13 +12,14 @@ import guthi
 import guthi_dashboard
 import guthi_logs
 import guthi_resources
+import guthi_web
 from guthi_dashboard import Column, Panel
 from guthi_web import View
 from guthi_web.tokens import token_of
 
 PAGES = [
     Path(package.__file__).parent / "page"
-    for package in (guthi_dashboard, guthi_resources, guthi_logs)
+    for package in (guthi_dashboard, guthi_resources, guthi_logs, guthi_web)
     if package.__file__
 ]
 FILES = sorted(file for page in PAGES for file in page.rglob("*") if file.is_file())
@@ -73,7 +74,7 @@ async def test_the_page_is_for_everybody_and_what_it_shows_is_not() -> None:
     ):
         page = await client.get("/")
         assert page.status_code == 200 and "alice" not in page.text
-        for path in ("/dashboard/app.js", "/dashboard/style.css", "/resources/resources.js"):
+        for path in ("/dashboard/app.js", "/dashboard/style.css", "/resources/resources.js", "/web/make.js"):
             assert (await client.get(path)).status_code == 200
         for path in (
             "/api/panels",

@@ -248,7 +248,7 @@ async def test_nonsense_for_a_trace_begins_a_new_one(world: World) -> None:
     notebook = Notebook()
     alice, bob = await a_network(world, notebook, *NAMES[:2])
     bob.register(lambda: 1, name="one", run="inline")
-    await alice.available("one", timeout=10)
+    await alice.available("one", timeout=60)
     question = Question("one", (), {}, 1, trace="nonsense")
     assert (await world.nodes["alice"].node.request("bob", "rpc.call", question.to_wire()))[0] == 1
     assert notebook.chain(notebook.one("run one", "bob")) == ["run one (bob)"]

@@ -192,7 +192,7 @@ async def test_nobody_looks_nothing_is_read() -> None:
     page.watch("value")
     await until(lambda: page.got)
     page.watch()
-    await asyncio.sleep(0.05)
+    await until(lambda: not stage.live._readers)
     readings = stage.readings
     await asyncio.sleep(0.25)
     assert stage.readings == readings

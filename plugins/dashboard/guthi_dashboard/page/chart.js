@@ -8,7 +8,7 @@ const HOLD_S = 3;
 const MOST_TOLD = 12;
 const GOLDEN_ANGLE = 137.508; // so that neighbours in the list have different colours, however many there are
 
-export const colourOf = (index) => `hsl(${(168 + index * GOLDEN_ANGLE) % 360} 62% 48%)`;
+export const colourOf = (index) => `oklch(63% 0.16 ${(180 + index * GOLDEN_ANGLE) % 360})`;
 
 const percent = (value) => `${Math.round(value)} %`;
 

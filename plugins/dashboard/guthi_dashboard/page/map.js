@@ -6,6 +6,12 @@ const SIZE = 480;
 const MOST_NAMES = 40;
 const MOST_LINES = 3000; // a browser that is to draw a hundred thousand does nothing else
 
+// How many there are: one that both ends tell of is one.
+export function countSessions(links) {
+  const told = new Map(links.map(({ id, peers }) => [id, new Set(peers)]));
+  return links.reduce((sum, { id, peers }) => peers.reduce((so, peer) => so + (told.get(peer)?.has(id) ? 0.5 : 1), sum), 0);
+}
+
 export function drawMap(nodes, links) {
   const places = new Map();
   nodes.forEach((node, index) => {

@@ -32,7 +32,7 @@ export function mount(root) {
     if (view === "functions") rows = data;
     if (view === "durations") took = new Map(data.map((row) => [row.name, row]));
     if (view === "functions" || view === "durations") table.update(rows.map((row) => ({ ...row, ...took.get(row.name) })));
-    if (view === "calls") calls.textContent = `${data.running} calls run here, ${data.waited_for} are waited for`;
+    if (view === "calls") calls.textContent = `calls: ${data.running} running here, ${data.waited_for} waited for`;
     if (view === "maps") {
       maps.replaceChildren(...data.slice(-10).reverse().map(drawn));
       if (!data.length) maps.append(make("div", { class: "faint" }, "none so far"));

@@ -2,7 +2,7 @@
 
 import { post } from "/dashboard/api.js";
 import { bytes, make, mark, seconds, tile } from "/dashboard/dom.js";
-import { drawMap } from "/dashboard/map.js";
+import { countSessions, drawMap } from "/dashboard/map.js";
 import { Table, filterBox } from "/dashboard/table.js";
 
 const COLUMNS = [
@@ -12,7 +12,7 @@ const COLUMNS = [
   { key: "port", title: "Port", kind: "number" },
   { key: "zone", title: "Zone", is_main: false },
   { key: "role", title: "Role", is_main: false },
-  { key: "rtt_ms", title: "RTT, ms", kind: "number", is_main: false },
+  { key: "rtt_ms", title: "RTT, ms", kind: "number", is_main: false, write: (ms) => ms?.toFixed(ms < 10 ? 2 : 0) ?? "" },
   { key: "age_s", title: "Up for", kind: "seconds", is_main: false, write: (age) => (age === undefined ? "" : seconds(age)) },
   { key: "verdict", title: "Reason" },
   { key: "plugins", title: "Plugins", is_main: false, is_narrow: true, write: (plugins) => Object.keys(plugins).join(", ") },
@@ -49,7 +49,7 @@ function summed({ nodes, links, samples }) {
   const found = [tile("Alive", alive, `of ${nodes.length} known`, "good")];
   found.push(tile("Failed", failed, suspect ? `${suspect} suspected` : "none suspected", failed ? "bad" : suspect ? "warn" : ""));
   found.push(tile("Zones", zones.size || "–", [...zones].slice(0, 4).join(", ")));
-  found.push(tile("Sessions", links.reduce((sum, link) => sum + link.peers.length, 0) || "–", "as both ends tell"));
+  found.push(tile("Sessions", countSessions(links) || "–", "as nodes with web tell"));
   const living = new Set(nodes.filter((node) => node.state === "alive").map((node) => node.id));
   const machines = samples.filter((row) => living.has(row.id));
   if (machines.length) {

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import inspect
 import math
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -279,7 +280,11 @@ def _settle(future: asyncio.Future[T], call: Callable[[], T]) -> None:
 
 
 def _close(work: Any) -> None:
-    """End a coroutine that will never be resumed."""
+    """End a coroutine that will never be resumed; where it has not begun, also those that it was given to await."""
+    if inspect.iscoroutine(work) and inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+        for given in inspect.getcoroutinelocals(work).values():
+            if inspect.iscoroutine(given):
+                _close(given)
     for _ in range(MOST_AWAITS_IN_FINALLY):
         try:
             work.close()

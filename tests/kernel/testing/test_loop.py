@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 import time
 from collections.abc import Coroutine
@@ -23,6 +24,19 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
         loop.cancel_scenario()
         loop.bury()
         loop.close()
+
+
+async def finishing(work: Coroutine[Any, Any, Any]) -> None:
+    await work
+
+
+def test_what_an_unbegun_task_was_given_to_await_is_buried_with_it():
+    """Else Python, when it collects that, says it was never awaited, in the middle of whatever test is running then."""
+    loop, given = VirtualLoop(), asyncio.sleep(1)
+    loop.create_task(finishing(given))
+    loop.bury()
+    loop.close()
+    assert inspect.getcoroutinestate(given) == inspect.CORO_CLOSED
 
 
 def test_a_year_passes_in_no_time():

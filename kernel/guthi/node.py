@@ -297,6 +297,7 @@ class Node:
         for plugin in order:
             await self._run_plugin(self._add_plugin(plugin), stack)
         self.hooks.check()
+        self._network.begin()
         await self._network.join(config.join, config.join_timeout)
         self.hooks.notify("node_started", node=self)
         log.debug("%s (%s) listens on %s", self.name, self.id, self.address)

@@ -26,6 +26,7 @@ from __future__ import annotations
 from functools import lru_cache
 from struct import Struct
 
+from guthi.api import Buffer
 from guthi.errors import UsageError
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "VALUE",
     "WAIT",
     "check_sendable",
+    "is_answer",
     "milliseconds",
     "pack",
     "padded",
@@ -94,3 +96,11 @@ def _sent_form(topic: str) -> tuple[int, bytes]:
     if len(name) > MAX_TOPIC_BYTES:
         raise UsageError(f"a topic is at most {MAX_TOPIC_BYTES} bytes long, not {len(name)}")
     return len(name), name.ljust(padded(len(name)), b"\0")
+
+
+def is_answer(message: Buffer) -> bool:
+    """Whether a message belongs to what its receiver has asked for; not one that is too short to tell."""
+    if len(message) < ENVELOPE.size:
+        return False
+    kind, side, *_ = ENVELOPE.unpack_from(message)
+    return kind in (REPLY, FAULT, REPLIES) or side == 1

@@ -86,11 +86,12 @@ class Network:
             codec, lambda peer: peer in self.membership.members, self.endpoint.dropped, self._loop.time
         )
         self.broadcasting = self._broadcasting(codec)
+        self._receiving = Receiving(self, self._loop)
         self._driver = Driver(
             self._loop,
             self.endpoint,
             [_GossipTimer(self), self.requests, self.broadcasting],
-            Receiving(self, self._loop).on_event,
+            self._receiving.on_event,
             spin=Spin(config.transport.busy_poll_us / 1e6),
             expects=self.requests.expects_more,
             gather=self.requests.flush,
@@ -170,6 +171,10 @@ class Network:
     def _now_at(self, addresses: tuple[Address, ...]) -> None:
         self.membership.update_me(addresses=addresses)
         self.perform(())
+
+    def begin(self) -> None:
+        """The plugins run: answer what peers have asked of them, those that knew this node before."""
+        self._receiving.begin()
 
     async def join(self, addresses: Iterable[Address], timeout_s: float) -> None:
         """Join through whichever of the addresses answers first; with none, those kept from before a restart are tried.

@@ -12,6 +12,7 @@ from guthi.errors import MalformedMessage
 from guthi.membership.gossip import decode_message
 from guthi.membership.members import MemberState
 from guthi.membership.records import decode_record
+from guthi.network.early import Early
 from guthi.transport.endpoint import (
     DatagramArrived,
     EndpointEvent,
@@ -41,13 +42,21 @@ class Receiving:
         self._network, self._loop = network, loop
         self._requests = network.requests
         self._log = CalmLog(log, loop.time)
+        self._early: Early | None = Early()  # None as soon as the plugins run
+
+    def begin(self) -> None:
+        """The plugins run: what was asked of them before is theirs now."""
+        early, self._early = self._early, None
+        for message in early or ():
+            self.on_event(message)
 
     def on_event(self, event: EndpointEvent) -> None:
         """Whatever a peer sent, nothing but what the node's own code raises is raised."""
         try:
             match event:
                 case MessageArrived():
-                    self._requests.received(event.peer, event.body)
+                    if self._early is None or not self._early.keeps(event):
+                        self._requests.received(event.peer, event.body)
                 case GossipArrived():
                     self._gossip_arrived(event)
                 case DatagramArrived():
@@ -98,6 +107,8 @@ class Receiving:
 
     def _disconnected(self, event: PeerDisconnected) -> None:
         self._requests.peer_lost(event.peer, event.reason)
+        if self._early is not None:
+            self._early.forget(event.peer)
         member = self._network.membership.get(event.peer)
         self._network.membership.routes.ended(event.peer, member, silent=event.silent)
         if event.silent and member is not None and member.state is MemberState.ALIVE:

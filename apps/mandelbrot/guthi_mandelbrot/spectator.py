@@ -6,6 +6,7 @@ It asks nobody who computes: it reads the array, whoever leads.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -21,10 +22,11 @@ from guthi_mandelbrot.canvas import Canvas
 from guthi_mandelbrot.job import pictures_in
 from guthi_mandelbrot.kernel import EscapeTimes
 
-__all__ = ["filled", "spectate"]
+__all__ = ["filled", "spectate", "unwatched"]
 
 _PATIENCE_S: Final = 120.0  # the demo first computes the picture on one node, where nobody sees it
 _LOOK_S: Final = 0.1
+_LAST_BANDS_S: Final = 10.0  # longer nobody needs for what is missing when the picture is whole
 
 
 async def spectate(address: Address) -> EscapeTimes:
@@ -81,3 +83,11 @@ async def _alone(node: guthi.Node) -> None:
     """Until no node is left."""
     while node.members:
         await asyncio.sleep(_LOOK_S)
+
+
+async def unwatched(node: guthi.Node) -> None:
+    """Until all spectators have left: when the picture is whole they fetch its last bands. A few seconds at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_BANDS_S):
+            while any(member.role is guthi.Role.CLIENT for member in node.members):
+                await asyncio.sleep(_LOOK_S)

@@ -32,6 +32,7 @@ from guthi_mandelbrot.painting import BEGIN
 from guthi_mandelbrot.plugin import render_distributed
 from guthi_mandelbrot.report import Report
 from guthi_mandelbrot.share import Share
+from guthi_mandelbrot.spectator import unwatched
 from guthi_mandelbrot.watch import deaths_told, unless_all_end
 from guthi_rpc import RPC, NoProvider, Rpc
 
@@ -75,6 +76,7 @@ async def compute(order: Order, output: Path) -> tuple[EscapeTimes, Report]:
                     painted = await painter.picture(processes, bands, trouble.band_done)
                 finally:
                     await trouble.close()
+                await unwatched(node)
                 lost = {process.name: process.fate for process in processes if process.returncode is not None}
     return painted.times, Report(output, painted.shares, painted.wall_s, baseline_s, lost, painted.leaders)
 

@@ -79,6 +79,7 @@ async def test_the_owner_fails_before_anybody_has_heard_of_a_write(
     cut_messages(world, monkeypatch, keepers[0], PREPARE)
     writing = asyncio.ensure_future(service(world, others[0]).set("plan", "new"))
     await world.sleep(0.1)
+    assert not writing.done()  # it waits for those who do not hear of it
     world.nodes[keepers[0]].crash()
     await writing  # the next owner has not seen it, and makes it
     await read_by(world, [name for name in NAMES if name != keepers[0]], "new")
@@ -91,6 +92,7 @@ async def test_the_owner_fails_when_a_keeper_has_the_new_value(world: World, mon
     cut_messages(world, monkeypatch, keepers[0], PREPARE, others)
     writing = asyncio.ensure_future(service(world, others[0]).set("plan", "new"))
     await world.sleep(0.1)
+    assert not writing.done()  # it waits for those who do not hear of it
     world.nodes[keepers[0]].crash()
     await writing  # the next owner has found it, and makes no other
     await read_by(world, [name for name in NAMES if name != keepers[0]], "new")

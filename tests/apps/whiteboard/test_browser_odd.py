@@ -9,13 +9,10 @@ import pytest
 from selenium.webdriver import Chrome
 from tests.apps.whiteboard.browser import Sheet, touch
 from tests.apps.whiteboard.drawing import ANNE, BEN, a_line
-from tests.plugins.dashboard.browser import BROWSER, DRIVER
+from tests.plugins.dashboard.browser import needs_browser
 
 pytestmark = [
-    pytest.mark.skipif(
-        BROWSER is None or DRIVER is None,
-        reason="NO BROWSER: the whiteboard's page is not tested; apt-get install chromium chromium-driver",
-    ),
+    needs_browser,
     pytest.mark.system,
     pytest.mark.timeout(400),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

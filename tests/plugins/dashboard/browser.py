@@ -29,7 +29,7 @@ PASSING = (ElementClickInterceptedException, ElementNotInteractableException, St
 
 needs_browser = pytest.mark.skipif(
     BROWSER is None or DRIVER is None,
-    reason="NO BROWSER: the dashboard is not tested; apt-get install chromium chromium-driver",
+    reason="NO BROWSER: the pages are not tested; apt-get install chromium chromium-driver",
 )
 
 

@@ -46,6 +46,7 @@ __all__ = [
     "WAIT",
     "check_sendable",
     "is_answer",
+    "is_cast",
     "milliseconds",
     "pack",
     "padded",
@@ -104,3 +105,8 @@ def is_answer(message: Buffer) -> bool:
         return False
     kind, side, *_ = ENVELOPE.unpack_from(message)
     return kind in (REPLY, FAULT, REPLIES) or side == 1
+
+
+def is_cast(message: Buffer) -> bool:
+    """Whether nobody waits for what comes of the message."""
+    return len(message) >= ENVELOPE.size and ENVELOPE.unpack_from(message)[0] == CAST

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guthi.api import NodeId
-from guthi.messages.envelope import is_answer
+from guthi.messages.envelope import is_answer, is_cast
 from guthi.transport.links import MessageArrived
 
 __all__ = ["MOST_BYTES", "MOST_MESSAGES", "Early"]
@@ -35,8 +35,8 @@ class Early:
         return True
 
     def forget(self, peer: NodeId) -> None:
-        """The session with the peer has ended, and what it asked in that one is not answered."""
-        self._messages = [message for message in self._messages if message.peer != peer]
+        """The session with the peer has ended: what it asked in that one is not answered; what it told stays told."""
+        self._messages = [message for message in self._messages if message.peer != peer or is_cast(message.body)]
         self._bytes = sum(len(message.body) for message in self._messages)
 
     def __iter__(self) -> Iterator[MessageArrived]:

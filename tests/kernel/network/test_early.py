@@ -9,7 +9,7 @@ import pytest
 
 import guthi
 from guthi.api import NodeId
-from guthi.messages.envelope import CAST, REPLY, pack
+from guthi.messages.envelope import CAST, REPLY, REQUEST, pack
 from guthi.messages.stream import Stream
 from guthi.network.early import MOST_BYTES, MOST_MESSAGES, Early
 from guthi.testing import World, simulated
@@ -28,7 +28,7 @@ class Slow(guthi.Plugin):
     async def run(self, stack: AsyncExitStack) -> None:
         heard: list[int] = []
         await asyncio.sleep(SLOWNESS_S)
-        if self.node.members:  # alice has come already
+        if any(member.name == "alice" for member in self.node.members):  # she has come already
             heard.append(await self.node.request("alice", "alice.number", None))
         self.node.handle("slow.note", lambda incoming: heard.append(incoming.value))
         self.node.handle("slow.heard", lambda _: heard)
@@ -43,11 +43,12 @@ async def doubled(incoming: guthi.Incoming, stream: Stream) -> str:
 
 async def coming_back(world: World) -> tuple[guthi.Node, guthi.Member, asyncio.Task[guthi.Node]]:
     """alice, and bob, who was killed and is starting; alice goes on asking him, since she knows him."""
-    alice, bob = await world.start("alice"), world.add("bob", join=["alice"], plugins=[Slow])
+    await world.start("carol")
+    alice, bob = await world.start("alice", join=["carol"]), world.add("bob", join=["carol"], plugins=[Slow])
     alice.node.handle("alice.number", lambda _: 0)
     await bob.start()
-    await world.until(lambda: len(alice.node.members) == 1, within=10)
-    (member,) = alice.node.members
+    await world.until(world.is_connected, within=10)
+    member = alice.node.member("bob")
     bob.crash()
     await world.until(lambda: alice.node.network.endpoint.state(member.id) is LinkState.IDLE, within=60)
     return alice.node, member, asyncio.ensure_future(bob.restart())
@@ -83,14 +84,23 @@ async def test_a_topic_that_nobody_handles_is_refused_as_soon_as_the_plugins_run
     await starting
 
 
-def test_what_is_kept_is_bounded_and_forgotten_with_its_peer() -> None:
+def test_what_is_kept_is_bounded_and_requests_are_forgotten_with_their_peer() -> None:
     early = Early()
-    large = pack(CAST, "slow.note", 0) + bytes(MOST_BYTES // 3)
+    large = pack(REQUEST, "slow.note", 1) + bytes(MOST_BYTES // 3)
     assert [early.keeps(MessageArrived(peer, large)) for peer in (ALICE, CAROL, ALICE)] == [True, True, False]
     early.forget(ALICE)
     assert [message.peer for message in early] == [CAROL]
     assert early.keeps(MessageArrived(CAROL, large))
     assert not early.keeps(MessageArrived(CAROL, pack(REPLY, "", 1)))
+
+
+@simulated
+async def test_what_is_told_too_early_is_heard_although_the_teller_has_left(world: World) -> None:
+    alice, bob, starting = await coming_back(world)
+    await alice.cast(bob, "slow.note", 1)
+    await world.nodes["alice"].stop()
+    await starting
+    assert await world.nodes["carol"].node.request("bob", "slow.heard", None) == [1]
 
 
 def test_so_is_their_number() -> None:

@@ -20,7 +20,7 @@ from tests.chaos.namespaces import why_there_are_no_hosts
 from tests.chaos.page import page_of
 from tests.chaos.report import lines_of
 from tests.chaos.run import chaos
-from tests.chaos.schedule import schedule
+from tests.chaos.schedule import KINDS, schedule
 
 __all__ = ["main"]
 
@@ -40,8 +40,12 @@ def main() -> int:
     if without := [] if libfaketime() else ["clock"]:
         print("chaos: CLOCKS ARE NOT BENT, for libfaketime is not installed", file=sys.stderr)
     only = options.only.split(",") if options.only else []
+    if unknown := sorted(set(only) - set(KINDS)):
+        parser.error(f"there is no fault {', '.join(unknown)}; there are: {', '.join(KINDS)}")
     seconds = options.minutes * 60
     planned = schedule(options.seed, NAMES, seconds, without=without, only=only)
+    if not planned:
+        parser.error("no fault has room in so short a time, with the calm before and after it; take a minute")
     folder = Path(tempfile.mkdtemp(prefix="guthi-chaos-"))
     started_at = time.monotonic()
 

@@ -44,10 +44,14 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """How soon after a fault throughput was `ENOUGH` of what it had been before; infinite if not before the next."""
+    """How soon after a fault throughput was `ENOUGH` of what it had been before; infinite if not before the next.
+
+    `kinds` are those of all faults that were there together, of which `spell` ended last.
+    """
 
     spell: Spell
     seconds: float
+    kinds: str
 
 
 def works(calls: Sequence[Call]) -> list[Work]:
@@ -89,14 +93,17 @@ def recoveries(calls: Sequence[Call], spells: Sequence[Spell], ended_at: float) 
     for number, spell in enumerate(last):
         before = _rate(moments, spell.began_at - BEFORE_S, spell.began_at)
         until = last[number + 1].began_at if number + 1 < len(last) else ended_at
-        found.append(Recovery(spell, _seconds(moments, before, spell.ended_at, until)))
+        kinds = "+".join(sorted({each.kind for each in spells if each is spell or _are_together(each, spell)}))
+        found.append(Recovery(spell, _seconds(moments, before, spell.ended_at, until), kinds))
     return found
 
 
 def _is_over_later(other: Spell, spell: Spell) -> bool:
-    return (
-        other is not spell and other.overlap_s(spell.began_at, spell.ended_at) > 0 and other.ended_at > spell.ended_at
-    )
+    return other is not spell and _are_together(other, spell) and other.ended_at > spell.ended_at
+
+
+def _are_together(one: Spell, other: Spell) -> bool:
+    return one.overlap_s(other.began_at, other.ended_at) > 0
 
 
 def _seconds(moments: Sequence[float], before: float, healed_at: float, until: float) -> float:

@@ -35,16 +35,16 @@ def _work(work: Work) -> str:
 
 
 def _recovery(found: list[Recovery]) -> Iterator[str]:
-    yield "fault            times  seconds until 90 % of the throughput before"
-    for kind in sorted({each.spell.kind for each in found}):
-        seconds = sorted(each.seconds for each in found if each.spell.kind == kind)
+    yield f"{'fault':<20}times  seconds until 90 % of the throughput before"
+    for kind in sorted({each.kinds for each in found}):
+        seconds = sorted(each.seconds for each in found if each.kinds == kind)
         told = " ".join(f"{each:.2f}" if each < math.inf else "not" for each in seconds)
-        yield f"{kind:<15}{len(seconds):>7}  {told}"
+        yield f"{kind:<18}{len(seconds):>7}  {told}"
     if found:
         seconds = [each.seconds for each in found]
         late = sum(each > 5.0 for each in seconds)
         told = f"median {median(seconds):.2f}, most {max(seconds):.2f}; {late} later than 5 s"
-        yield f"{'all':<15}{len(seconds):>7}  {told}"
+        yield f"{'all':<18}{len(seconds):>7}  {told}"
 
 
 def _verdict(outcome: Outcome) -> Iterator[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from tests.chaos.checkers import broadcasting, calling, deadlines, filing, locking, variables
+from tests.chaos.checkers import broadcasting, calling, deadlines, filing, locking, progress, variables
 from tests.chaos.cluster import NAMES, Cluster, TooSlow
 from tests.chaos.faults import FAULTS
 from tests.chaos.journal import Entry
@@ -119,6 +119,7 @@ def _judge(outcome: Outcome, trees: dict[str, dict[str, bytes]]) -> None:
     entries = outcome.entries
     wrong, outcome.untold = variables.check(entries)
     outcome.violations |= {
+        "progress": progress.check(entries),
         "deadlines": deadlines.check(entries),
         "rpc": calling.check(entries),
         "dvar": wrong,

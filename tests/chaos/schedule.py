@@ -46,7 +46,7 @@ def schedule(
     random, deck, planned = Random(seed), list[str](), list[Planned]()
     kinds = [each for each in KINDS if each not in without and (not only or each in only)]
     at_s = WARM_UP_S
-    while True:
+    while kinds:
         deck = deck or random.sample(kinds, len(kinds))
         length_s, calm_s = random.uniform(*FAULT_S), random.uniform(*CALM_S)
         if at_s + length_s + calm_s > seconds:
@@ -56,6 +56,7 @@ def schedule(
         if kind not in WEATHER and not only and random.random() < BESIDE:
             planned.append(_planned(random, at_s, length_s, random.choice(WEATHER), hosts))
         at_s += length_s + calm_s
+    return planned
 
 
 def _planned(random: Random, at_s: float, length_s: float, kind: str, hosts: Sequence[str]) -> Planned:

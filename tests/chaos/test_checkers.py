@@ -5,13 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.chaos.checkers import broadcasting, calling, deadlines, filing, locking, variables
+from tests.chaos.checkers import broadcasting, calling, deadlines, filing, locking, progress, variables
 from tests.chaos.planting import Planted
 
 
 @pytest.fixture
 def planted() -> Planted:
     return Planted()
+
+
+# ---- work
+
+
+def test_work_that_gets_on(planted: Planted) -> None:
+    for work in progress.WORKS:
+        planted.call("alice", work, 1, 0.0, 1.0, 1)
+        planted.call("alice", work, 2, 0.0, 1.0, error="PeerLost")
+    assert progress.check(planted.entries) == []
+
+
+def test_work_that_does_not(planted: Planted) -> None:
+    for work in progress.WORKS[1:]:
+        planted.call("alice", work, 1, 0.0, 1.0, 1)
+    for number in range(10):
+        planted.call("alice", "dvar", number, 1.0, 2.0, error="Unavailable")
+        planted.call("alice", "mutex", number, 1.0, None)
+    assert progress.check(planted.entries) == [
+        "0 of 0 calls of rpc had a result",
+        "1 of 11 calls of dvar had a result",
+        "1 of 11 calls of mutex had a result",
+    ]
 
 
 # ---- calls with a key

@@ -55,8 +55,9 @@ def test_recovery_is_when_there_is_as_much_as_before(back_at: float, seconds: fl
 def test_of_faults_that_were_there_together_the_last_to_end_counts() -> None:
     planted = Planted()
     steady(planted, 0.0, 60.0)
-    loss = Spell("loss", ("alice", "bob"), 20.0, 31.0)
-    assert [each.spell for each in recoveries(calls(planted.entries), [loss, CUT], 60.0)] == [loss]
+    loss, kill = Spell("loss", ("alice", "bob"), 20.0, 31.0), Spell("kill", ("bob",), 40.0, 45.0)
+    found = recoveries(calls(planted.entries), [loss, CUT, kill], 60.0)
+    assert [(each.spell, each.kinds) for each in found] == [(loss, "cut+loss"), (kill, "kill")]
 
 
 def an_outcome() -> Outcome:
@@ -78,6 +79,19 @@ def test_the_page_is_whole_and_loads_nothing() -> None:
     reader.feed(page)
     assert reader.open == [] and reader.charts == 3
     assert "http" not in page and "src=" not in page and "cut: bob, 10.0 s" in page and "a&lt;b" in page
+
+
+def test_the_page_tells_the_kinds_of_work_apart_and_leaves_gaps() -> None:
+    planted = Planted()
+    steady(planted, 0.0, 20.0)
+    steady(planted, 40.0, 60.0)
+    for number in range(60):
+        planted.call("bob", "dvar", number, number, number + 0.5)
+    page = page_of(Outcome(7, 0.0, 60.0, [CUT], planted.entries, {}))
+    latency = page.split("<h2>")[3]
+    pieces = {group.split("</title>")[0]: group.count("<polyline") for group in latency.split("<title>")[1:]}
+    assert pieces == {"rpc": 2, "dvar": 1}
+    assert ">bob</text>" in page and ">40 s</text>" in page and ">failed</tspan>" in page
 
 
 class _Reader(HTMLParser):

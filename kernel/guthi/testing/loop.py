@@ -286,8 +286,21 @@ def _close(work: Any) -> None:
             if inspect.iscoroutine(given):
                 _close(given)
     for _ in range(MOST_AWAITS_IN_FINALLY):
+        awaited = _awaited(work)
         try:
             work.close()
         except BaseException:  # noqa: BLE001 - what a dead coroutine says is nobody's business
+            still = _awaited(work)
+            for inner in awaited:
+                if inner not in still:
+                    _close(inner)  # it waits for something in its `finally`, and nobody for it any more
             continue
         return
+
+
+def _awaited(work: Any) -> list[Any]:
+    """The coroutine that this one waits for, the one that that waits for, and so on."""
+    found: list[Any] = []
+    while inspect.iscoroutine(work := getattr(work, "cr_await", None)):
+        found.append(work)
+    return found

@@ -58,12 +58,12 @@ class Announcement:
 
 
 class Directory:
-    """The store as one node sees it; `on_loss` hears of a life of a node that ended without a word."""
+    """The store as one node sees it; `on_new_life` hears of the life that a node had before it announced another."""
 
     def __init__(
-        self, on_change: Callable[[], None], on_loss: Callable[[NodeId, bytes], None] = lambda _node, _life: None
+        self, on_change: Callable[[], None], on_new_life: Callable[[NodeId, bytes], None] = lambda _node, _life: None
     ) -> None:
-        self._on_change, self._on_loss = on_change, on_loss
+        self._on_change, self._on_new_life = on_change, on_new_life
         self._announced: dict[NodeId, Announcement] = {}
         self._functions: dict[NodeId, dict[str, Description]] = {}
         self._providers: dict[str, dict[NodeId, Description]] = {}
@@ -74,7 +74,7 @@ class Directory:
         if old is not None and not announcement.replaces(old):
             return
         if old is not None and old.life != announcement.life:
-            self._on_loss(node, old.life)
+            self._on_new_life(node, old.life)
         self._remove(node)
         self._announced[node] = announcement
         for function in announcement.functions:
@@ -92,11 +92,9 @@ class Directory:
         del self._functions[node][name]
         self._on_change()
 
-    def forget(self, node: NodeId, *, failed: bool = False) -> None:
-        """A node is gone, and what it had with it; `failed` where it did not say so itself."""
+    def forget(self, node: NodeId) -> None:
+        """A node is gone, and what it had with it."""
         if node in self._announced:
-            if failed:
-                self._on_loss(node, self.life(node))
             self._remove(node)
             self._on_change()
 

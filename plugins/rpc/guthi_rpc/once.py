@@ -16,11 +16,10 @@ now stands before it, finds what became of the first one:
 
 Where two homes ask at the same time, the one with the smaller id goes on: it asks the other to yield, which the other
 does if it has not begun. What is kept is in memory: it outlives the loss of a minority of the electors within the
-retention. A node that was restarted is another home, since it remembers nothing.
+retention, and goes over to others when an elector leaves (see `handover`) or starts (see `takeover`). A node that was
+restarted is another home.
 
-On `rpc.once` a home sends `[function, key, its life, stage, result]`. The answer is `[home, life, stage, result]` where
-the elector knows of one, else `[its life, seats]`, where each seat is a node and the life that holds it. A result is
-an encoded list of true, value and seconds, or of false and a fault.
+A result is kept as an encoded list of true, value and seconds, or of false and a fault.
 """
 
 from __future__ import annotations
@@ -29,17 +28,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from guthi import GuthiError, Incoming, MalformedMessage, NodeId
+from guthi import Incoming, MalformedMessage, NodeId
 from guthi.values.faults import describe, revive
 from guthi_rpc.ballot import Home
 from guthi_rpc.directory import LIFE_BYTES
-from guthi_rpc.electors import ELECTORS, Electors
+from guthi_rpc.electors import Electors
 from guthi_rpc.errors import NotComputed, OutcomeUnknown, Overloaded, Undecided
 from guthi_rpc.functions import MAX_NAME_CHARACTERS
+from guthi_rpc.hearing import TOPIC, Blank, Hearing, Known
 from guthi_rpc.outcomes import Entry, Name, Outcomes, Stage
 from guthi_rpc.questions import MAX_KEY_CHARACTERS, Answer, Question
+from guthi_rpc.standing import Standing
 from guthi_rpc.turns import Full
 
 if TYPE_CHECKING:
@@ -47,28 +48,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Once"]
 
-TOPIC = "rpc.once"
 MAX_RELAYS = 3
 LOOK_S = 0.1
-TIMEOUT_S = 2.0  # an elector that does not answer within that has not answered
+INTRODUCED_S = 2.0
 
 Begin = Callable[[], Answer | Awaitable[Answer]]
-Known = tuple[Home, Stage, bytes | None]
 Ask = Callable[[NodeId, Question], Coroutine[Any, Any, Answer]]
-
-
-class Blank(NamedTuple):
-    """An elector, in the life that it has, knows nothing; those are the seats as it sees them."""
-
-    life: bytes
-    seats: tuple[Home, ...]
 
 
 class Once:
     """The calls with a key of one node; `ask` has another node run a call, or tell how it ended there."""
 
-    def __init__(self, node: Node, electors: Electors, outcomes: Outcomes, me: Callable[[], Home], ask: Ask) -> None:
-        self._node, self._electors, self._outcomes, self._me, self._ask = node, electors, outcomes, me, ask
+    def __init__(
+        self,
+        node: Node,
+        electors: Electors,
+        standing: Standing,
+        outcomes: Outcomes,
+        me: Callable[[], Home],
+        ask: Ask,
+    ) -> None:
+        self._node, self._electors, self._standing, self._outcomes = node, electors, standing, outcomes
+        self._hearing = Hearing(node, electors, standing)
+        self._me, self._ask = me, ask
         self._running: dict[Name, asyncio.Task[None]] = {}
         node.handle(TOPIC, self._told)
 
@@ -121,7 +123,7 @@ class Once:
 
     async def _is_there(self, home: Home) -> bool:
         """A home that this node has never heard of may be a newcomer, whose introduction is on its way."""
-        give_up_at = asyncio.get_running_loop().time() + TIMEOUT_S
+        give_up_at = asyncio.get_running_loop().time() + INTRODUCED_S
         while not (is_there := self._electors.is_there(home)) and not self._electors.is_lost(home):
             if asyncio.get_running_loop().time() >= give_up_at:
                 break
@@ -136,7 +138,7 @@ class Once:
                 self._outcomes.note(name, self._me(), Stage.BEGUN)
                 outcome = await self._outcome(begin)
                 entry = self._outcomes.note(name, self._me(), Stage.DONE, outcome)
-                await self._hear(name, Stage.DONE, entry.outcome)
+                await self._hearing.hear(name, self._me(), Stage.DONE, entry.outcome)
         except Full:
             self._outcomes.drop(name)  # it has not begun after all
         finally:
@@ -144,7 +146,7 @@ class Once:
 
     async def _may_begin(self, name: Name, may_repeat: bool, lost: frozenset[Home]) -> bool:
         """Ask the electors; where one of them knew better, that is noted, and where too few answered, nothing is."""
-        answers, is_enough = await self._hear(name, Stage.ASKING, None)
+        answers, is_enough = await self._hearing.hear(name, self._me(), Stage.ASKING, None)
         is_enough = is_enough and not self._node.network.has_met_nobody  # else it votes for itself, and alone
         for answer in answers:
             known: Known | None = answer
@@ -167,35 +169,10 @@ class Once:
 
     async def _bid_to_yield(self, home: Home, name: Name) -> Known | None:
         """None where it yields; what it knows where it does not, and that it may have begun where it is lost."""
-        answer = await self._tell(home[0], name, Stage.ASKING, None)
+        answer = await self._hearing.tell(home[0], name, self._me(), Stage.ASKING, None)
         if isinstance(answer, Blank):
             return None if home[1] in (answer.life, b"") else (home, Stage.BEGUN, None)
         return answer or (home, Stage.BEGUN, None)
-
-    async def _hear(self, name: Name, stage: Stage, outcome: bytes | None) -> tuple[list[Known], bool]:
-        """Tell the electors; what they know as soon as enough have answered, and whether enough have."""
-        ballot = self._electors.ballot(name[1], self._me())
-        asked = {node: self._node.start(self._tell(node, name, stage, outcome)) for node in ballot.others}
-        known = list[Known]()
-        while asked and not ballot.is_enough:
-            await asyncio.wait(asked.values(), return_when=asyncio.FIRST_COMPLETED)
-            for elector in [node for node, task in asked.items() if task.done()]:
-                match asked.pop(elector).result():
-                    case Blank(life, seats):
-                        ballot.answered((elector, life), seats)
-                    case (_, _, _) as one:
-                        ballot.answered((elector, b""))
-                        known.append(one)
-        known.sort(key=lambda answer: answer[1] is not Stage.DONE)
-        return known, ballot.is_enough
-
-    async def _tell(self, elector: NodeId, name: Name, stage: Stage, outcome: bytes | None) -> Blank | Known | None:
-        """What it answers; None where it does not."""
-        word = [*name, self._me()[1], stage.value, outcome]
-        try:
-            return _read_known(await self._node.request(elector, TOPIC, word, timeout_s=TIMEOUT_S))
-        except GuthiError:
-            return None
 
     async def _outcome(self, begin: Begin) -> bytes:
         codec = self._node.codec
@@ -237,7 +214,8 @@ class Once:
             return [*entry.home, entry.stage.value, entry.outcome]
         else:
             self._outcomes.note(name, home, Stage.ASKING)
-        return [self._me()[1], [list(seat) for seat in self._electors.of(key)]]
+        seats = [list(seat) for seat in self._electors.of(key)]
+        return [self._me()[1], self._standing.vouches(key), seats]
 
     def _gives_way(self, entry: Entry, home: Home) -> bool:
         """Whether another home may go on in place of the one that is known: this node, which has not begun, may yield;
@@ -253,22 +231,3 @@ def _name(question: Question) -> Name:
 
 def _text(name: Name) -> str:
     return f"{name[0]!r} with the key {name[1]!r}"
-
-
-def _read_known(wire: Any) -> Blank | Known:
-    match wire:
-        case [bytes(life), list(seats)] if len(seats) <= ELECTORS:
-            return Blank(life, tuple(map(_seat, seats)))
-        case [bytes(home), bytes(life), str(stage), bytes() | None as outcome] if len(home) == NodeId.SIZE:
-            try:
-                return (NodeId(home), life), Stage(stage), outcome
-            except ValueError:
-                pass
-    raise MalformedMessage("an elector answers its life and the seats, or a home, its life, stage and result")
-
-
-def _seat(wire: Any) -> Home:
-    match wire:
-        case [bytes(node), bytes(life)] if len(node) == NodeId.SIZE and len(life) in (0, LIFE_BYTES):
-            return NodeId(node), life
-    raise MalformedMessage("a seat is a node and a life, or none")

@@ -6,7 +6,7 @@ A result that is too large to keep is forgotten, but not that there was one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -29,11 +29,15 @@ class Stage(Enum):
 
 @dataclass(slots=True)
 class Entry:
-    """One call: `home` is who runs it, `outcome` an encoded answer or fault, None where it is too large."""
+    """One call: `home` is who runs it, `outcome` an encoded answer or fault, None where it is too large.
+
+    What is noted later has a greater number.
+    """
 
     home: Home
     stage: Stage
     expires_at: float
+    number: int
     outcome: bytes | None = None
 
 
@@ -50,8 +54,9 @@ class Outcomes:
     ) -> None:
         self._clock, self._is_own, self._retention_s = clock, is_own, retention_s
         self._max_entries, self._max_bytes = max_entries, max_bytes
-        self._entries: dict[Name, Entry] = {}  # in the order in which they expire
-        self._bytes = 0
+        self._entries: dict[Name, Entry] = {}  # in the order of their numbers, in which most expire as well
+        self._names: dict[int, Name] = {}  # by number
+        self._bytes = self._last = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -59,7 +64,20 @@ class Outcomes:
     def get(self, name: Name) -> Entry | None:
         """What is known of the call."""
         self._expire()
-        return self._entries.get(name)
+        entry = self._entries.get(name)
+        if entry is not None and entry.expires_at <= self._clock():  # others knew it first, and so it expires first
+            self.drop(name)
+            return None
+        return entry
+
+    def later_than(self, number: int) -> Iterator[tuple[Name, Entry, float]]:
+        """All that was noted after that one, and for how many seconds each is yet remembered."""
+        now = self._clock()
+        first = max(number + 1, next(iter(self._names), self._last + 1))
+        for name in filter(None, map(self._names.get, range(first, self._last + 1))):
+            entry = self._entries[name]
+            if entry.expires_at > now:
+                yield name, entry, entry.expires_at - now
 
     @property
     def is_full(self) -> bool:
@@ -67,19 +85,25 @@ class Outcomes:
         self._expire()
         return len(self._entries) >= self._max_entries
 
-    def note(self, name: Name, home: Home, stage: Stage, outcome: bytes | None = None) -> Entry:
-        """Remember, from now on for as long as entries are kept."""
+    def note(
+        self, name: Name, home: Home, stage: Stage, outcome: bytes | None = None, for_s: float | None = None
+    ) -> Entry:
+        """Remember, from now on for as long as entries are kept, or for the rest of that."""
         self.drop(name)
         if outcome is not None and self._bytes + len(outcome) > self._max_bytes:
             outcome = None
         self._bytes += len(outcome or b"")
-        entry = self._entries[name] = Entry(home, stage, self._clock() + self._retention_s, outcome)
+        self._last += 1
+        self._names[self._last] = name
+        left_s = self._retention_s if for_s is None else min(for_s, self._retention_s)
+        entry = self._entries[name] = Entry(home, stage, self._clock() + left_s, self._last, outcome)
         return entry
 
     def drop(self, name: Name) -> None:
         """Forget a call that has not begun after all."""
         entry = self._entries.pop(name, None)
         if entry is not None:
+            del self._names[entry.number]
             self._bytes -= len(entry.outcome or b"")
 
     def _expire(self) -> None:

@@ -23,12 +23,16 @@ from guthi_rpc.execution import Execution
 from guthi_rpc.finding import Finder
 from guthi_rpc.functions import Function
 from guthi_rpc.guests import Guests
+from guthi_rpc.handover import Handover
 from guthi_rpc.mapper import Mapper
 from guthi_rpc.once import Once
 from guthi_rpc.options import DEFAULT
 from guthi_rpc.outcomes import Outcomes
+from guthi_rpc.roll import Roll
 from guthi_rpc.serving import Serving
+from guthi_rpc.standing import Standing
 from guthi_rpc.streaming import STREAM, Streaming
+from guthi_rpc.takeover import Takeover
 
 if TYPE_CHECKING:
     from guthi import Node
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
     from guthi_rpc.tracing import Tracing
 
 __all__ = ["Parts"]
+
+LEAVING_S = 2.0
 
 
 class Parts:
@@ -49,7 +55,10 @@ class Parts:
         self._change = asyncio.Event()
         self.execution = Execution(node.host, node.name, workers, processes, config.queue)
         self.directory = Directory(self.notice, self._lost)
-        self._electors = Electors(self.directory, self.peers, clock, config.retention)
+        self._electors = Electors(node.id, self.directory, self.peers, clock, config.retention)
+        self._roll = Roll(node.config.node.data_dir, node.id)
+        for former in self._roll.former:
+            self._electors.lost(former, b"")
         self.dispatch = Dispatch(
             node.me, self.directory, node.network.membership.get, lambda: self.execution.running, clock
         )
@@ -58,10 +67,20 @@ class Parts:
         asking = self._asking = Asking(node, self.dispatch)
         self.checkpoints = Checkpoints(node, self._keepers, config.checkpoint_interval)
         calling = Calling(asking, self.dispatch, self.finder, self.checkpoints, node.id)
-        outcomes = Outcomes(
+        outcomes = self._outcomes = Outcomes(
             clock, lambda home: home == self._life(), config.retention, config.max_keys, config.max_key_results
         )
-        once = Once(node, self._electors, outcomes, self._life, lambda n, q: asking.ask(n, q, None))
+        standing = self._standing = Standing(
+            self._electors,
+            self._others,
+            clock,
+            config.retention,
+            lambda: node.network.has_met_nobody,
+            is_new=self._roll.is_new,
+        )
+        takeover = self._takeover = Takeover(node, self.directory, self._electors, outcomes, standing, self.next_change)
+        self._handover = Handover(node, self.directory, self._electors, outcomes, standing, takeover)
+        once = Once(node, self._electors, standing, outcomes, self._life, lambda n, q: asking.ask(n, q, None))
         self._guests = Guests(node.id, lambda: once.is_busy)
         self._serving = Serving(self.execution, once, self.checkpoints, node.codec, self._guests)
         self.calls = Calls(node, calling, asking, self.dispatch, self.finder, DEFAULT)
@@ -88,10 +107,23 @@ class Parts:
         self._asking.tracing = self._streaming.tracing = tracing
         self._serving.trace(tracing)
 
+    def begin(self) -> None:
+        """The node has joined: learn what the others remember."""
+        if self.node.me.role is not Role.CLIENT:
+            self._standing.begin()
+            self.node.start(self._takeover.settle())
+
     async def drain(self) -> None:
-        """Take no calls from others any more, and finish those that run."""
+        """Take no calls from others any more, finish those that run, and hand over what is remembered of them."""
         self.announcer.withdraw()
         await self._guests.gone()
+        if self._standing.has_begun:
+            await self._handover.leave(self._others())
+
+    async def leave(self) -> None:
+        """Hand over what is remembered, as far as that has not been done and goes quickly."""
+        if self._standing.has_begun:
+            await self._handover.leave(self._others(), LEAVING_S)
 
     def close(self) -> None:
         """Serve nothing more."""
@@ -102,6 +134,9 @@ class Parts:
         """The nodes that rpc runs on, this one included, but not clients, which come and go."""
         members = [each for each in self.node.members if each.is_present and each.role is not Role.CLIENT]
         return [self.node.id, *(each.id for each in members if has_rpc(each))]
+
+    def _others(self) -> list[NodeId]:
+        return sorted(node for node in self.peers() if node != self.node.id)
 
     def _keepers(self, function: str, call: CallId) -> list[NodeId]:
         """Two nodes beside the caller, providers of the function as far as there are any: they may have to go on."""
@@ -117,16 +152,21 @@ class Parts:
     # ---- comings and goings
 
     def introduce(self, member: Member) -> None:
-        """Tell a member what this node has."""
+        """Tell a member that is there, or there again, what this node has."""
+        self._electors.came(member.id)
         self.announcer.introduce(member)
+        self._write_roll()
 
     def forget(self, member: Member) -> None:
-        """A member left."""
+        """A member left or failed."""
+        if has_rpc(member):
+            self._lost(member.id, self.directory.life(member.id))
         self.directory.forget(member.id)
+        self._write_roll()
 
-    def lose(self, member: Member) -> None:
-        """A member failed."""
-        self.directory.forget(member.id, failed=True)
+    def _write_roll(self) -> None:
+        if self.node.me.role is not Role.CLIENT:
+            self._roll.write({*self._others(), *(node for node, _, _ in self._electors.gone())})
 
     def _lost(self, node: NodeId, life: bytes) -> None:
         member = self.node.network.membership.get(node)

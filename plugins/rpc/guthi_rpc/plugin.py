@@ -36,6 +36,7 @@ class RpcPlugin(guthi.Plugin):
             rpc.accept_code()
         self.node.provide(RPC, rpc)
         stack.callback(self._parts.close)
+        stack.push_async_callback(self._parts.leave)
 
     @classmethod
     def commands(cls) -> Sequence[click.Command]:
@@ -43,6 +44,12 @@ class RpcPlugin(guthi.Plugin):
         from guthi_rpc.commands import call, functions, map_lines
 
         return [functions, call, map_lines]
+
+    @guthi.hookimpl
+    def node_started(self) -> None:
+        """From now on it sees who is there."""
+        if self._parts is not None:
+            self._parts.begin()
 
     @guthi.hookimpl
     def node_draining(self) -> Coroutine[Any, Any, None] | None:
@@ -73,7 +80,7 @@ class RpcPlugin(guthi.Plugin):
     def member_failed(self, member: guthi.Member) -> None:
         """What it had is gone."""
         if self._parts is not None:
-            self._parts.lose(member)
+            self._parts.forget(member)
 
     @guthi.hookimpl
     def member_left(self, member: guthi.Member) -> None:

@@ -24,6 +24,17 @@ __all__ = ["var"]
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+class ValueCommand(click.Command):
+    """A command whose last argument may be a negative number, which is no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """A value is put where no option is looked for."""
+        numbers = [place for place, each in enumerate(args) if each.startswith("-") and _is_number(each)]
+        if numbers and "--" not in args:
+            args = [*args[: numbers[0]], *args[numbers[0] + 1 :], "--", args[numbers[0]]]
+        return super().parse_args(ctx, args)
+
+
 @click.group(cls=SuggestingGroup)
 def var() -> None:
     """List, read, write and watch distributed variables.
@@ -98,7 +109,7 @@ def get(name: str, join: Sequence[guthi.Address], config_file: Path | None, time
     click.echo(_shown(value, as_json=as_json))
 
 
-@var.command("set")
+@var.command("set", cls=ValueCommand)
 @click.argument("name")
 @click.argument("value")
 @client_options
@@ -119,8 +130,22 @@ async def _set(config: guthi.Config, name: str, text: str) -> None:
         if name not in dvar.names():
             await dvar.create(name, _literal(text))
         else:
-            is_text = (await dvar.info(name)).type == "str"
-            await dvar.set(name, text if is_text else _literal(text))
+            await dvar.set(name, _value(text, (await dvar.info(name)).type))
+
+
+def _value(text: str, type: str) -> Any:
+    """What was written, for a variable of that type."""
+    if type == "str":
+        return text
+    return float(text) if type == "float" and _is_number(text) else _literal(text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 async def _with(config: guthi.Config, work: Callable[[Dvar], Any]) -> Any:
@@ -161,11 +186,20 @@ def _line(told: Change | Lagged, *, as_json: bool) -> str:
 def _shown(value: Any, *, as_json: bool) -> str:
     if not as_json:
         return str(value)
-    return json.dumps(value, default=lambda odd: odd.tolist() if hasattr(odd, "tolist") else str(odd))
+    return json.dumps(_plain(value), default=lambda odd: odd.tolist() if hasattr(odd, "tolist") else str(odd))
+
+
+def _plain(value: Any) -> Any:
+    """The same with keys that JSON has."""
+    if isinstance(value, dict):
+        return {
+            key if isinstance(key, str | int | float | None) else str(key): _plain(each) for key, each in value.items()
+        }
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two where it nests too deeply
         return text

@@ -161,7 +161,8 @@ class Eventual:
             raise MalformedMessage("a write is answered by records")
         self._holding.merge(Record.from_wire(each) for each in records)
 
-    async def _write_here(self, writes: Sequence[Write]) -> list[Record]:
+    async def _write_here(self, writes: Sequence[Write]) -> Iterable[tuple[str, int]]:
+        """Which values were written."""
         written: dict[tuple[str, int], None] = {}
         for each in writes:
             if isinstance(each.change, Patch):
@@ -171,7 +172,7 @@ class Eventual:
                 self._holding.write(each.name, each.index, each.change)
             written[each.name, each.index] = None
         await self._publisher.publish(written)
-        return self._records(written)
+        return written
 
     def _records(self, keys: Iterable[tuple[str, int]]) -> list[Record]:
         known = ((self._holding.table.get(name), index) for name, index in keys)
@@ -274,7 +275,7 @@ class Eventual:
         if not isinstance(incoming.value, list):
             raise MalformedMessage("writes are a list")
         writes = [self._checked(Write.from_wire(each)) for each in incoming.value]
-        return [each.to_wire() for each in await self._write_here(writes)]
+        return [each.to_wire() for each in self._records(await self._write_here(writes))]
 
     def _checked(self, write: Write) -> Write:
         declaration = self._declaration(write.name)

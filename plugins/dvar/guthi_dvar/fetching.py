@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +50,16 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked for: a version at least as new as `least`; the asker has `own`."""
+    """What is asked for: a version at least as new as `least`; the asker has `own`.
+
+    `refusals` say why answers could not be read here.
+    """
 
     variable: Variable
     index: int
     least: Stamp
     own: Copy | None
+    refusals: list[str] = field(default_factory=list)
 
 
 class Fetcher:
@@ -63,7 +67,7 @@ class Fetcher:
 
     def __init__(self, node: Node, holding: Holding, peers: Peers) -> None:
         self._node, self._holding, self._peers = node, holding, peers
-        self._under_way: dict[tuple[str, int], asyncio.Task[Outcome]] = {}
+        self._under_way: dict[tuple[str, int], asyncio.Task[tuple[Outcome, Question]]] = {}
         node.handle(TOPIC, self._answer)
 
     async def fetch(self, name: str, index: int) -> Copy:
@@ -74,23 +78,27 @@ class Fetcher:
             copy = valid_copy(variable, index)
             if copy is not None:
                 return copy
-            outcome = await self._once(variable, index)
+            outcome, question = await self._once(variable, index)
             if outcome is Outcome.GOT or valid_copy(variable, index) is not None:
                 continue
             tries += 1
             if outcome is Outcome.HAS_NOT or tries == TRIES:
-                raise self._unavailable(variable, index)
+                raise self._unavailable(question)
             await asyncio.sleep(PAUSE_S)
         raise ValueUnavailable(f"{name!r} is written faster than it can be fetched")
 
-    def _unavailable(self, variable: Variable, index: int) -> ValueUnavailable:
-        newest = variable.newest(index)
+    def _unavailable(self, question: Question) -> ValueUnavailable:
+        name, newest = question.variable.name, question.variable.newest(question.index)
+        writer = self._peers.name_of(newest.node)
+        if question.refusals:
+            why = question.refusals[-1]
+            return ValueUnavailable(f"version {newest.number} of {name!r}, by {writer}, cannot be read here: {why}")
         return ValueUnavailable(
-            f"no node that can be reached has version {newest.number} of {variable.name!r}, written by "
-            f"{self._peers.name_of(newest.node)}; try again when the network is whole, or set a new value"
+            f"no node that can be reached has version {newest.number} of {name!r}, written by {writer}; try again when "
+            "the network is whole, or set a new value"
         )
 
-    async def _once(self, variable: Variable, index: int) -> Outcome:
+    async def _once(self, variable: Variable, index: int) -> tuple[Outcome, Question]:
         """One fetch, shared with all who want the same."""
         key = (variable.name, index)
         task = self._under_way.get(key)
@@ -99,9 +107,9 @@ class Fetcher:
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
         return await asyncio.shield(task)
 
-    async def _get(self, variable: Variable, index: int) -> Outcome:
+    async def _get(self, variable: Variable, index: int) -> tuple[Outcome, Question]:
         question = self._question(variable, index)
-        return await self._first(self._peers.to_ask(variable, index)[:MOST_ASKED], question)
+        return await self._first(self._peers.to_ask(variable, index)[:MOST_ASKED], question), question
 
     def _question(self, variable: Variable, index: int) -> Question:
         cell = variable.cells.get(index)
@@ -143,7 +151,9 @@ class Fetcher:
         try:
             answer = await self._node.request(node, TOPIC, [*body, have], timeout_s=ANSWER_TIMEOUT_S)
             return Outcome.GOT if self._take(question, answer) else Outcome.HAS_NOT
-        except GuthiError:  # the next one is asked
+        except GuthiError as error:  # the next one is asked
+            if isinstance(error, MalformedMessage):
+                question.refusals.append(str(error))
             return Outcome.SILENT
 
     def _take(self, question: Question, answer: object) -> bool:
@@ -152,12 +162,12 @@ class Fetcher:
         if answer is None or declaration is None:
             return False
         match answer:
-            case ["same", stamp_wire] if own is not None and Stamp.from_wire(stamp_wire) == own.stamp:
+            case [str("same"), stamp_wire] if own is not None and Stamp.from_wire(stamp_wire) == own.stamp:
                 own.confirmed_at = self._holding.now
                 return own.stamp >= question.least
-            case ["value", stamp_wire, value]:
+            case [str("value"), stamp_wire, value]:
                 arrived = value_of(declaration, index, value)
-            case ["patches", stamp_wire, list(patches)] if own is not None and declaration.grid is not None:
+            case [str("patches"), stamp_wire, list(patches)] if own is not None and declaration.grid is not None:
                 arrived = own.value
                 for patch in patches:
                     arrived = Patch.from_wire(patch).apply(arrived)

@@ -1,8 +1,8 @@
 """Decides how an array is cut into chunks, and which of them an index touches.
 
-Chunks are boxes of one shape, but for the last ones along each axis; they are numbered in row order. An index is
-numpy's own, without newaxis. It is resolved twice: once on the grid of chunks, which says what is touched, and once
-within a *crop*, an array of only the rows, columns, … of chunks that are touched, where numpy itself does the rest.
+Chunks are boxes of one shape, but for the last ones along each axis; they are numbered in row order. An index (see
+`axes`) is resolved twice: once on the grid of chunks, which says what is touched, and once within a *crop*, an array of
+only the rows, columns, … of chunks that are touched, where numpy itself does the rest.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from guthi import MalformedMessage, NotEncodable, UsageError
 from guthi.values.codec import Codec
+from guthi_dvar.axes import Axis, per_axis
 from guthi_dvar.errors import TypeMismatch
 from guthi_dvar.patches import Patch, patch_of
 
@@ -42,15 +43,15 @@ class Grid:
     @classmethod
     def of(cls, shape: int | tuple[int, ...], dtype: Any, chunk: int | tuple[int, ...] | None = None) -> Grid:
         """The grid of a new array; `chunk` is a shape, or the length of the first axis. Raises UsageError."""
-        sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-        if not 1 <= len(sizes) <= MOST_AXES or not all(type(size) is int and size > 0 for size in sizes):
+        sizes = _lengths(shape)
+        if not 1 <= len(sizes) <= MOST_AXES:
             raise UsageError(f"the shape of an array is 1 to {MOST_AXES} lengths of at least 1, not {shape!r}")
         form = _checked_dtype(dtype)
         if chunk is None:
             boxes = _default_chunk(sizes, form.itemsize)
         else:
-            boxes = (chunk, *sizes[1:]) if isinstance(chunk, int) else tuple(chunk)
-        if len(boxes) != len(sizes) or not all(type(size) is int and size > 0 for size in boxes):
+            boxes = _lengths(chunk) if isinstance(chunk, tuple | list) else (*_lengths(chunk), *sizes[1:])
+        if len(boxes) != len(sizes):
             raise UsageError(f"a chunk of this array is {len(sizes)} lengths of at least 1, not {chunk!r}")
         grid = cls(sizes, form.str, tuple(map(min, boxes, sizes)))
         if grid.count > MOST_CHUNKS:
@@ -98,16 +99,18 @@ class Grid:
 
     def cast(self, values: object) -> Array:
         """Values to be written, in the dtype of the array; raises TypeMismatch where that would change them."""
-        given = np.asarray(values)
         form = np.dtype(self.dtype)
-        if given.dtype.kind in "iu" and form.kind in "iu":
-            limits = np.iinfo(form)
-            fits = given.size == 0 or (int(given.min()) >= limits.min and int(given.max()) <= limits.max)
-        else:
-            fits = np.can_cast(given.dtype, form, "same_kind")
-        if not fits:
-            raise TypeMismatch(f"the array has the dtype {form}, which cannot hold these values ({given.dtype})")
-        return given.astype(form, copy=False)
+        try:
+            given = np.asarray(values)
+        except ValueError as error:  # lists of several lengths
+            raise TypeMismatch(f"these values are no array: {error}") from None
+        try:
+            with np.errstate(over="raise"):
+                if given.size == 0 or _holds(form, given):
+                    return given.astype(form, copy=False)
+        except FloatingPointError:
+            pass  # infinity is not what was given
+        raise TypeMismatch(f"the array has the dtype {form}, which cannot hold these values ({given.dtype})")
 
     def select(self, at: Any = ...) -> Selection:
         """What an index touches; raises UsageError, and IndexError for one that is out of bounds."""
@@ -124,7 +127,7 @@ class Grid:
             case [list(shape), str(dtype), list(chunk)] if len(dtype) <= 16:
                 try:
                     grid = cls.of(tuple(shape), dtype, tuple(chunk))
-                except (UsageError, TypeError, ValueError, SyntaxError) as error:  # the last one is numpy's own
+                except UsageError as error:
                     raise MalformedMessage(f"no array is like that: {error!s:.100}") from None
                 if (grid.dtype, grid.chunk) == (dtype, tuple(chunk)):
                     return grid
@@ -137,8 +140,28 @@ def frozen(array: Array) -> Array:
     return array
 
 
+def _holds(form: np.dtype[Any], given: Array) -> bool:
+    """Whether a dtype can have such values, rounded at most; there is at least one."""
+    if given.dtype.kind in "iu" and form.kind in "iu":
+        limits = np.iinfo(form)
+        return int(given.min()) >= limits.min and int(given.max()) <= limits.max
+    return np.can_cast(given.dtype, form, "same_kind")
+
+
+def _lengths(given: Any) -> tuple[int, ...]:
+    """One length or several, numpy's ints as Python's; none where one of them is no length."""
+    each = tuple(given) if isinstance(given, tuple | list) else (given,)
+    are_fit = all(isinstance(size, int | np.integer) and not isinstance(size, bool) and size > 0 for size in each)
+    return tuple(map(int, each)) if are_fit else ()
+
+
 def _checked_dtype(dtype: Any) -> np.dtype[Any]:
-    form: np.dtype[Any] = np.dtype(dtype)
+    try:
+        form: np.dtype[Any] = np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError) as error:  # the last one is numpy's own
+        raise UsageError(f"numpy has no dtype {dtype!r:.40}: {error}") from None
+    if form.subdtype is not None:
+        raise UsageError(f"an element of an array is one number, not {form}; give the array another axis")
     try:
         Codec().encode(np.empty(0, form))
     except NotEncodable as error:
@@ -162,16 +185,16 @@ class Selection:
 
     def __init__(self, grid: Grid, at: Any) -> None:
         self.grid = grid
-        axes = [
-            _Axis(selector, size, step)
-            for selector, size, step in zip(_per_axis(at, grid.shape), grid.shape, grid.chunk, strict=True)
-        ]
+        selectors, parting = per_axis(at, grid.shape)
+        axes = [Axis(*each) for each in zip(selectors, grid.shape, grid.chunk, strict=True)]
         self._rows = [axis.rows for axis in axes]
-        self._within = tuple(axis.within for axis in axes)
+        within: list[Any] = [axis.within for axis in axes]
         self._is_whole = all(
-            isinstance(each, slice) and each == slice(0, size, 1)
-            for each, size in zip(self._within, grid.shape, strict=True)
+            isinstance(each, slice) and each == slice(0, size, 1) for each, size in zip(within, grid.shape, strict=True)
         )
+        if parting is not None:
+            within.insert(parting, ...)
+        self._within = tuple(within)
         touched = np.zeros(grid.counts, bool)
         touched[tuple(axis.of_grid for axis in axes)] = True
         self.chunks = [int(index) for index in np.flatnonzero(touched)]
@@ -224,66 +247,3 @@ class Selection:
             elif is_new[part].any():
                 changes[index] = patch_of(crop[part], is_new[part])
         return changes
-
-
-class _Axis:
-    """A selector of one axis: an int, a slice, or an array of ints, none of them negative or out of bounds.
-
-    `rows` are the rows of chunks that it touches, `of_grid` selects these in the grid, `within` selects in the crop.
-    """
-
-    def __init__(self, selector: int | slice | Array, size: int, step: int) -> None:
-        self.rows: list[int]
-        self.of_grid: int | slice | Array
-        self.within: int | slice | Array
-        if isinstance(selector, int):
-            self.rows, self.of_grid, self.within = [selector // step], selector // step, selector % step
-        elif isinstance(selector, slice):
-            self._slice(range(*selector.indices(size)), step)
-        else:
-            rows, places = np.unique(selector // step, return_inverse=True)
-            self.rows, self.of_grid = [int(row) for row in rows], selector // step
-            self.within = places.reshape(selector.shape) * step + selector % step
-
-    def _slice(self, touched: range, step: int) -> None:
-        if not touched:
-            self.rows, self.of_grid, self.within = [], slice(0, 0), slice(0, 0)
-            return
-        first, last = min(touched[0], touched[-1]) // step, max(touched[0], touched[-1]) // step
-        self.rows, self.of_grid = list(range(first, last + 1)), slice(first, last + 1)
-        start, stop = touched.start - first * step, touched.stop - first * step
-        self.within = slice(start, stop if stop >= 0 else None, touched.step)
-
-
-def _per_axis(at: Any, shape: tuple[int, ...]) -> list[int | slice | Array]:
-    """One selector for each axis: ellipsis and what is missing filled in, lists and masks made arrays of ints."""
-    given = list(at) if isinstance(at, tuple) else [at]
-    given = [each for item in given for each in _unmasked(item)]
-    ellipses = [place for place, each in enumerate(given) if each is ...]
-    if any(each is None for each in given) or len(ellipses) > 1:
-        raise UsageError("an index of a distributed array has no newaxis and one ellipsis; reshape what you get")
-    missing = len(shape) - len(given) + len(ellipses)
-    if missing < 0:
-        raise IndexError(f"too many indices: the array has {len(shape)} axes")
-    place = ellipses[0] if ellipses else len(given)
-    given[place : place + len(ellipses)] = [slice(None)] * missing
-    return [_in_bounds(each, size) for each, size in zip(given, shape, strict=True)]
-
-
-def _unmasked(item: Any) -> list[Any]:
-    """A mask selects what its true elements select; everything else is left as it is."""
-    if isinstance(item, list | np.ndarray) and np.asarray(item).dtype == bool:
-        return list(np.asarray(item).nonzero())
-    return [item]
-
-
-def _in_bounds(selector: Any, size: int) -> int | slice | Array:
-    if isinstance(selector, slice):
-        return selector
-    numbers = np.asarray(selector, dtype=None if np.size(selector) else int)
-    if numbers.dtype.kind not in "iu":
-        raise UsageError(f"an array is indexed by ints, slices, lists of ints and masks, not by {selector!r:.40}")
-    if numbers.size and not (-size <= numbers.min() and numbers.max() < size):
-        raise IndexError(f"index {selector!r:.40} is out of bounds for an axis of {size}")
-    positive = np.where(numbers < 0, numbers + size, numbers).astype(np.int64)
-    return int(positive) if positive.ndim == 0 else positive

@@ -80,6 +80,7 @@ class Holding:
                 self.room.taken((event.name, event.index), event.value)
             elif isinstance(event, Vanished):
                 self.room.left(event.name)
+                self.shelf.forget(event.name)
             for listener in tuple(self.listeners):
                 listener(event)
         self._make_room()
@@ -112,7 +113,7 @@ class Holding:
         return variable is not None and self._node.id in self._peers.places(variable, key[1])
 
     def _notify(self, event: Event) -> None:
-        if isinstance(event, Renewed | Outdated):
+        if isinstance(event, (Renewed, Outdated)):  # a union would be made anew each time
             hook = "variable_changed" if isinstance(event, Renewed) else "variable_invalidated"
             stamp = event.stamp
             self._node.hooks.notify(hook, name=event.name, index=event.index, version=stamp.number, writer=stamp.node)

@@ -24,7 +24,7 @@ from typing import Any, Final, Union, get_args, get_origin
 
 import numpy as np
 
-from guthi import MalformedMessage, UsageError
+from guthi import MalformedMessage, NotEncodable, UsageError
 from guthi_dvar.errors import TypeMismatch
 
 __all__ = ["ANYTHING", "ARRAY", "Kind", "kind_of", "kind_of_type"]
@@ -83,6 +83,8 @@ class Kind:
             value = value.item()
         expected = SCALARS[self.name]
         if type(value) is expected:
+            if isinstance(value, str) and not value.isascii():
+                _see_to_unicode(value, where)
             return value
         if expected is float and type(value) is int:
             return float(value)
@@ -104,7 +106,7 @@ class Kind:
             key, item = parts or (ANYTHING, ANYTHING)
             return {
                 key.accept(k, travelled=travelled, where=f"a key of {where}"): item.accept(
-                    v, travelled=travelled, where=f"{where}[{k!r:.40}]"
+                    v, travelled=travelled, where=f"{where}[{_shown(k)}]"
                 )
                 for k, v in value.items()
             }
@@ -118,7 +120,7 @@ class Kind:
         return list(accepted) if self.name == "list" else tuple(accepted)
 
     def _refuse(self, value: Any, where: str) -> Any:
-        raise TypeMismatch(f"{where} is to be {self}, not {value!r:.60} ({type(value).__name__})")
+        raise TypeMismatch(f"{where} is to be {self}, not {_shown(value)} ({type(value).__name__})")
 
     def to_wire(self) -> list[Any]:
         """The positional list that `from_wire` reads."""
@@ -131,6 +133,8 @@ class Kind:
             case [str(name), str(class_name), list(parts)] if (
                 name in COUNTS and len(class_name) <= LONGEST_NAME and len(parts) <= MOST_PARTS and depth < DEEPEST
             ):
+                if name in PLAIN and not class_name and not parts:
+                    return PLAIN[name]  # most are, and all news of a variable name its type
                 kind = cls(name, tuple(cls.from_wire(each, depth + 1) for each in parts), class_name)
                 if COUNTS[name](len(parts)) and bool(class_name) == (name == "record"):
                     return kind
@@ -144,13 +148,14 @@ COUNTS: Final[dict[str, Callable[[int], bool]]] = {
     "row": lambda _: True,
     "union": lambda count: count > 1,
 }
+PLAIN: Final = {name: Kind(name) for name in (*SCALARS, "any", "array")}
 ANYTHING: Final = Kind("any")
 ARRAY: Final = Kind("array")
 
 
 def kind_of(value: object) -> Kind:
     """The type that a variable gets from its first value: of a container not what is in it. Raises UsageError."""
-    return kind_of_type(type(value))
+    return kind_of_type(type(value.item() if isinstance(value, np.generic) else value))
 
 
 def kind_of_type(annotation: Any) -> Kind:
@@ -184,3 +189,18 @@ def _tuple_kind(arguments: tuple[Any, ...]) -> Kind:
     if len(arguments) == 2 and isinstance(arguments[1], EllipsisType):
         return Kind("tuple", (kind_of_type(arguments[0]),))
     return Kind("row", tuple(map(kind_of_type, arguments)))
+
+
+def _see_to_unicode(text: str, where: str) -> None:
+    """Raises NotEncodable for what cannot travel, as Python has it for names of files that are no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise NotEncodable(f"{where} is a text that is no Unicode ({error}); send bytes") from None
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.60}"
+    except ValueError:  # Python prints no numbers of so many digits
+        return "a very large number"

@@ -46,11 +46,14 @@ class Peers:
         """Where copies of the newest version belong, this node included; the source first. None with a suspect."""
         declaration = variable.declaration
         replicas = declaration.replicas if declaration is not None else 0
+        source = variable.newest(index).node
+        if not replicas and self.is_keeper and source == self._node.id:
+            return [source]  # whoever else is there
         suspects = self._suspects
         sound = [each for each in self.others if each not in suspects]
         present = [*sound, self._node.id] if self.is_keeper else sound
         order = self._order((PLACES, variable.name, index), present)
-        return places(order, variable.newest(index).node, replicas)
+        return places(order, source, replicas)
 
     def to_ask(self, variable: Variable, index: int) -> list[NodeId]:
         """Who may have the newest version: its source first, then the others by their rank, sound ones first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from guthi_dvar.peers import Peers
 from guthi_dvar.stamps import Stamp
 from guthi_dvar.table import Variable
 
-__all__ = ["Reading", "VariableInfo", "info_of"]
+__all__ = ["Reading", "VariableInfo", "handed_out", "info_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +70,13 @@ class VariableInfo:
                     name, kind, sizes, steps, constant, coherence, version, source, tuple(map(str, places)), is_valid
                 )
         raise MalformedMessage("what a variable is takes ten words")
+
+
+def handed_out(variable: Variable, value: Any) -> Any:
+    """The value, for a caller who may change what it gets; nobody can change a chunk of an array, nor an immutable."""
+    declaration = variable.declaration
+    is_shared = declaration is not None and (declaration.grid is not None or declaration.kind.is_immutable)
+    return value if is_shared else copy.deepcopy(value)
 
 
 def info_of(variable: Variable, peers: Peers, newest: Stamp, places: Sequence[NodeId], is_valid: bool) -> VariableInfo:

@@ -31,6 +31,9 @@ class Coherence(Enum):
     COHERENT = "coherent"
 
 
+COHERENCES = {each.value: each for each in Coherence}
+
+
 @dataclass(frozen=True, slots=True)
 class Declaration:
     """What a variable is: the type of its value, or for an array its grid, and how it is kept."""
@@ -54,14 +57,14 @@ class Declaration:
     @classmethod
     def from_wire(cls, wire: object) -> Declaration:
         """Read what a peer says; raises MalformedMessage."""
-        match wire:
-            case [kind_wire, grid_wire, bool(is_constant), "eventual" | "coherent" as coherence, int(replicas)] if (
-                type(replicas) is int and 0 <= replicas <= MOST_REPLICAS
-            ):
+        if type(wire) is list and len(wire) == 5:  # without a `match`, as in `Stamp`
+            kind_wire, grid_wire, is_constant, name, replicas = wire
+            coherence = COHERENCES.get(name) if type(name) is str else None
+            if coherence is not None and type(is_constant) is bool and type(replicas) is int:
                 kind = Kind.from_wire(kind_wire)
                 grid = Grid.from_wire(grid_wire) if grid_wire is not None else None
-                if (grid is not None) == (kind == ARRAY):
-                    return cls(kind, grid, is_constant, Coherence(coherence), replicas)
+                if 0 <= replicas <= MOST_REPLICAS and (grid is not None) == (kind == ARRAY):
+                    return cls(kind, grid, is_constant, coherence, replicas)
         raise MalformedMessage("a variable is a type, a grid, whether it is constant, its coherence and its replicas")
 
 
@@ -87,20 +90,21 @@ class Record:
     @classmethod
     def from_wire(cls, wire: object) -> Record:
         """Read what a peer says; raises MalformedMessage."""
-        match wire:
-            case [str(name), birth, told, list(newest), float(dead_for_s)] if (
-                is_name(name) and len(newest) <= MOST_CHUNKS and dead_for_s >= 0
-            ):
+        if type(wire) is list and len(wire) == 5:  # without a `match`, as in `Stamp`
+            name, birth, told, newest, dead_for_s = wire
+            is_whole = type(newest) is list and len(newest) <= MOST_CHUNKS
+            if is_whole and type(name) is str and is_name(name) and type(dead_for_s) is float and dead_for_s >= 0:
                 declaration = Declaration.from_wire(told) if told is not None else None
                 count = declaration.count if declaration is not None else 0
-                news = tuple(_news(each, count) for each in newest)
+                news = tuple([_news(each, count) for each in newest])
                 return cls(name, Stamp.from_wire(birth), declaration, news, dead_for_s)
         raise MalformedMessage("a record is a name, a birth, a declaration, versions, and how long ago it was deleted")
 
 
 def _news(wire: object, count: int) -> tuple[int, Stamp]:
-    match wire:
-        case [int(index), stamp] if type(index) is int and 0 <= index < count:
+    if type(wire) is list and len(wire) == 2:
+        index, stamp = wire
+        if type(index) is int and 0 <= index < count:
             return index, Stamp.from_wire(stamp)
     raise MalformedMessage("a version belongs to a value that the variable has")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from math import inf
@@ -21,7 +20,7 @@ from guthi_dvar.finding import Finder
 from guthi_dvar.grid import Grid
 from guthi_dvar.holding import Holding
 from guthi_dvar.kinds import ARRAY, kind_of, kind_of_type
-from guthi_dvar.readings import Reading, VariableInfo
+from guthi_dvar.readings import Reading, VariableInfo, handed_out
 from guthi_dvar.records import MOST_REPLICAS, Coherence, Declaration, is_name
 from guthi_dvar.table import Copy, Variable
 from guthi_dvar.watching import Change, Lagged
@@ -147,7 +146,7 @@ class Dvar:
         if at is not None:
             raise UsageError(f"{name!r} is no array; read it without an index")
         copy = await self._read(variable, 0)
-        return _handed_out(variable, copy.value)
+        return handed_out(variable, copy.value)
 
     async def _get_array(self, variable: Variable, grid: Grid, at: Any) -> Any:
         selection = grid.select(at)
@@ -172,7 +171,7 @@ class Dvar:
         if max_age_s is not None and self._holding.now - copy.confirmed_at >= max_age_s:
             copy = await self._strategy_of(variable).read_confirmed(name, 0)
         age_s = max(self._holding.now - copy.confirmed_at, 0.0)
-        return Reading(_handed_out(variable, copy.value), copy.stamp.number, age_s, copy.stamp.node)
+        return Reading(handed_out(variable, copy.value), copy.stamp.number, age_s, copy.stamp.node)
 
     # ---- writing
 
@@ -188,7 +187,7 @@ class Dvar:
 
     async def writes(self, name: str, value: Any, at: Any = None) -> list[Write]:
         """What a `set` would write, checked; for batches."""
-        variable = self._writable(await self._finder.find(name))
+        variable = self._writable(self._holding.table.get(name) or await self._finder.find(name))
         declaration, grid = variable.declaration, _grid(variable)
         if grid is not None:
             changes = grid.select(... if at is None else at).scatter(value)
@@ -198,6 +197,9 @@ class Dvar:
         return [Write(name, 0, self._own(declaration, value))]
 
     async def _write(self, writes: Sequence[Write], fence: Fence | None = None) -> None:
+        if len(writes) == 1:
+            await self._strategy_of(self._holding.variable(writes[0].name)).write(writes, fence)
+            return
         by_strategy: dict[Coherence, list[Write]] = {}
         for each in writes:
             declaration = self._holding.variable(each.name).declaration
@@ -235,12 +237,12 @@ class Dvar:
             variable = self._writable(await self._scalar(name))
             strategy = self._strategy_of(variable)
             copy = await strategy.read_confirmed(name, 0)
-            value = function(_handed_out(variable, copy.value))
+            value = function(handed_out(variable, copy.value))
             if inspect.isawaitable(value):
                 value = await value
             value = self._own(variable.declaration, value)
             if await strategy.compare_and_set(name, AtVersion(copy.stamp), value, fence):
-                return value
+                return handed_out(variable, value)
         raise SourceUnreachable(f"{name!r} was written by others {MOST_TRIES} times during an update; try again")
 
     # ---- watching and looking
@@ -314,11 +316,6 @@ DVAR: Service[Dvar] = Service("dvar")
 
 def _grid(variable: Variable) -> Grid | None:
     return variable.declaration.grid if variable.declaration is not None else None
-
-
-def _handed_out(variable: Variable, value: Any) -> Any:
-    is_shared = variable.declaration is not None and variable.declaration.kind.is_immutable
-    return value if is_shared else copy.deepcopy(value)
 
 
 def _coherence(name: str) -> Coherence:

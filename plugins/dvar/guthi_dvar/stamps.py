@@ -30,12 +30,9 @@ class Stamp(NamedTuple):
     @classmethod
     def from_wire(cls, wire: object) -> Stamp:
         """Read what a peer says; raises MalformedMessage."""
-        match wire:
-            case [int(number), bytes(node), bytes(life)] if (
-                type(number) is int
-                and 0 <= number < NUMBER_LIMIT
-                and len(node) == NodeId.SIZE
-                and len(life) == LIFE_BYTES
-            ):
+        if type(wire) is list and len(wire) == 3:  # a `match` takes four times as long, and each message has some
+            number, node, life = wire
+            are_bytes = type(node) is type(life) is bytes and len(node) == NodeId.SIZE and len(life) == LIFE_BYTES
+            if are_bytes and type(number) is int and 0 <= number < NUMBER_LIMIT:
                 return cls(number, NodeId(node), life)
         raise MalformedMessage("a version is a number, a node and its life")

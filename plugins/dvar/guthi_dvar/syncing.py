@@ -28,6 +28,7 @@ RETRY_S = 0.5
 SOON_S = 0.2
 FIND_TIMEOUT_S = 2.0
 FIRST_PEERS = 3
+MOST_NAMES = 1024  # in one message: a node has other work than to read all of a large table at once
 
 
 class Syncer:
@@ -92,7 +93,9 @@ class Syncer:
         mine = table.digests()
         differing = sorted(name for name in mine if theirs.get(name) != mine[name])
         wanted = sorted(name for name in theirs if isinstance(name, str) and theirs[name] != mine.get(name))
-        await self._exchange(peer, differing, wanted, TIMEOUT_S)
+        for start in range(0, max(len(differing), len(wanted)), MOST_NAMES):
+            portion = slice(start, start + MOST_NAMES)
+            await self._exchange(peer, differing[portion], wanted[portion], TIMEOUT_S)
 
     async def _exchange(self, peer: NodeId, told: list[str], wanted: list[str], timeout_s: float) -> None:
         answer = await self._node.request(peer, RECORDS, [self._records(told), wanted], timeout_s=timeout_s)

@@ -15,6 +15,7 @@ from typing import Any
 from guthi import NodeId
 from guthi_dvar.fetching import valid_copy
 from guthi_dvar.holding import Holding
+from guthi_dvar.readings import handed_out
 from guthi_dvar.stamps import Stamp
 from guthi_dvar.table import Arrived, Event, Vanished, Variable
 from guthi_dvar.upkeep import Upkeep
@@ -24,7 +25,10 @@ __all__ = ["Change", "Lagged", "watched"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """A version of a value. Of an array `at` is where the chunk is of which `value` is the new content, else None."""
+    """A version of a value. Of an array `at` is where the chunk is of which `value` is the new content, else None.
+
+    A chunk is not to be written to; any other value is the watcher's own.
+    """
 
     value: Any
     version: int
@@ -102,7 +106,7 @@ class Watcher:
         declaration = self._variable.declaration
         grid = declaration.grid if declaration is not None else None
         at = grid.box(arrived.index) if grid is not None else None
-        change = Change(arrived.value, arrived.stamp.number, arrived.stamp.node, at)
+        change = Change(handed_out(self._variable, arrived.value), arrived.stamp.number, arrived.stamp.node, at)
         number, stamp = self._last.get(arrived.index, (0, None))
         if stamp == arrived.stamp:  # it had been dropped here for want of room, and was fetched again
             return []

@@ -70,6 +70,29 @@ async def test_names_types_and_deletion(world: World) -> None:
 
 
 @simulated
+async def test_when_delete_returns_nobody_reads_the_value_any_more(world: World) -> None:
+    everyone = await members(world)
+    for deleter in everyone:
+        await everyone[0].create("count", 1, coherence="coherent")
+        assert [await each.get("count") for each in everyone] == [1] * len(everyone)
+        await deleter.delete("count")
+        for each in everyone:
+            with pytest.raises(UnknownVariable):
+                await each.get("count")
+
+
+@simulated
+async def test_what_is_created_again_as_eventual_has_nothing_of_the_former(world: World) -> None:
+    alice, bob, *_ = await members(world)
+    await alice.create("count", 1, coherence="coherent")
+    assert await bob.get("count") == 1
+    await alice.delete("count")
+    await alice.create("count", 2, replicas=0)
+    await alice.set("count", 3)
+    assert await bob.get("count") in (2, 3)
+
+
+@simulated
 async def test_a_node_in_no_view_finds_at_once_what_was_created_again(world: World) -> None:
     everyone = await members(world, NAMES[:4])
     client = await a_client(world, "erin")

@@ -111,6 +111,23 @@ def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return seen
 
 
+@pytest.mark.parametrize(("owner", "topic"), [("alice", "dvar.prepare"), ("bob", "dvar.operate")])
+@simulated
+async def test_a_write_leaves_in_the_turn_of_the_loop_in_which_it_is_made(
+    world: World, monkeypatch: pytest.MonkeyPatch, owner: str, topic: str
+) -> None:
+    await far_apart(world)
+    name, ear = await owned_by(world, owner), Ear()
+    await held(world, name, ["alice", "carol"])
+    world.nodes["alice"].node.hooks.register(ear, "ear")
+    seen = counted(world, monkeypatch)
+    writing = asyncio.ensure_future(service(world, "alice").set(name, 1))
+    await asyncio.sleep(0)
+    assert seen == {topic: 1} and not ear.heard.is_set()  # hooks here can wait until it is on its way
+    await writing
+    assert ear.heard.is_set()
+
+
 @simulated
 async def test_a_batch_takes_one_round_for_each_owner(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await far_apart(world)

@@ -166,9 +166,11 @@ async def test_names(world: World) -> None:
         await alice.get("temperature")
     await alice.create("temperature", "warm")
     assert await bob.get("temperature") == "warm"
-    for name in ("", "a" * 256):
+    for name in ("", "a" * 256, "\ud800", 5):
         with pytest.raises(guthi.UsageError, match="1 to 255 bytes"):
-            await alice.create(name, 1)
+            await alice.create(name, 1)  # type: ignore[arg-type]
+        with pytest.raises(UnknownVariable, match="1 to 255 bytes"):
+            await alice.get(name)  # type: ignore[arg-type]
     with pytest.raises(guthi.UsageError, match="there is now: 'eventual', 'coherent'"):
         await alice.create("strict", 1, coherence="strict")
     with pytest.raises(guthi.UsageError, match="from 0 to 16"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -57,6 +57,39 @@ def test_writes_what_numpy_writes_and_nothing_else(case: tuple[Grid, Any]) -> No
         assert (index in changes) == bool((expected != array)[grid.box(index)].any())
 
 
+@pytest.mark.parametrize(
+    "at",
+    [
+        np.s_[:, 1, ..., [0, 2]],  # the ellipsis means no axis, and parts the two arrays all the same
+        np.s_[:, [0, 1], ..., [0, 2]],
+        np.s_[..., 1, :, [0, 2]],
+        np.s_[1, ..., 1, 2],
+        np.s_[[0, 1], ...],
+        np.s_[[True, False], [1, 1], ...],
+        np.s_[1, np.array([[True, False, True], [True, True, False]]), ...],
+    ],
+)
+def test_an_ellipsis_among_arrays_is_as_in_numpy(at: Any) -> None:
+    grid = Grid.of((2, 2, 3), "<i4", (1, 2, 2))
+    array = np.arange(np.prod(grid.shape), dtype="<i4").reshape(grid.shape)
+    selection = grid.select(at)
+    chunks = chunks_of(grid, array)
+    result = selection.gather({index: chunks[index] for index in selection.chunks})
+    np.testing.assert_array_equal(result, array[at], strict=True)
+    expected = array.copy()
+    expected[at] += 100
+    for index, change in selection.scatter(array[at] + 100).items():
+        chunks[index] = change.apply(chunks[index]) if isinstance(change, Patch) else change
+    for index, chunk in chunks.items():
+        np.testing.assert_array_equal(chunk, expected[grid.box(index)])
+
+
+@pytest.mark.parametrize("at", [[True, False], [True] * 4, np.zeros((3, 1), bool), (..., [True, False])])
+def test_a_mask_of_another_length_is_refused(at: Any) -> None:
+    with pytest.raises(IndexError):
+        Grid.of((3, 3), "f8").select(at)
+
+
 def test_a_slice_touches_its_chunks_only_and_sends_its_bytes_only() -> None:
     grid = Grid.of((100, 50), "u1", 10)
     changes = grid.select(np.s_[5:30, :]).scatter(7)
@@ -72,11 +105,29 @@ def test_pairs_of_indices_touch_the_chunks_of_the_pairs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "dtype"), [(1.5, "u1"), (300, "u1"), (-1, "u1"), (1j, "f8"), ("a", "f8"), ([1, 2], "f8")]
+    ("values", "dtype"),
+    [
+        (1.5, "u1"),
+        (300, "u1"),
+        (-1, "u1"),
+        (1j, "f8"),
+        ("a", "f8"),
+        ([1, 2], "f8"),
+        (1e300, "f4"),
+        (70_000, "f2"),
+        ([[1, 2], [3]], "f8"),
+    ],
 )
 def test_values_that_would_change_are_refused(values: Any, dtype: str) -> None:
     with pytest.raises(TypeMismatch):
         Grid.of(3, dtype).select(...).scatter(values)
+
+
+def test_values_that_an_array_can_hold() -> None:
+    grid = Grid.of(3, "f4")
+    assert np.isinf(grid.cast(np.inf)) and grid.cast(0.1) == np.float32(0.1)
+    assert grid.select(slice(0, 0)).scatter([]) == {}
+    assert Grid.of(3, "u1").select(slice(0, 0)).scatter([]) == {}
 
 
 @pytest.mark.parametrize("at", [(0, 0), 5, -4, [0, 3]])
@@ -85,7 +136,7 @@ def test_what_is_out_of_bounds(at: Any) -> None:
         Grid.of(3, "f8").select(at)
 
 
-@pytest.mark.parametrize("at", [None, "a", 0.5, (..., ...)])
+@pytest.mark.parametrize("at", [None, "a", 0.5, (..., ...), np.array(True), [[0], [0, 1]]])
 def test_what_is_no_index(at: Any) -> None:
     with pytest.raises(UsageError):
         Grid.of((3, 3), "f8").select(at)
@@ -97,7 +148,31 @@ def test_chunks_are_about_a_mebibyte() -> None:
     assert Grid.of((3, 10_000_000), "f8").chunk == (1, 131_072)
 
 
-@pytest.mark.parametrize("case", [((), "f8", None), ((0,), "f8", None), (3, "O", None), (10**6, "u1", 1), (3, "f8", 0)])
+def test_lengths_may_be_those_of_numpy() -> None:
+    thirty, seven = cast(list[int], [np.int64(30), np.int32(7)])
+    grid = Grid.of((thirty, 4), "f8", seven)
+    assert grid == Grid.of((30, 4), "f8", (7, 4)) == Grid.of((30, 4), "f8", 7)
+    assert all(type(size) is int for size in (*grid.shape, *grid.chunk))
+    assert Grid.of(thirty, "f8") == Grid.of(30, "f8")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ((), "f8", None),
+        ((0,), "f8", None),
+        (3.0, "f8", None),
+        ("ab", "f8", None),
+        ((3, True), "f8", None),
+        (3, "O", None),
+        (3, "foo", None),
+        (3, "(2,)f8", None),
+        (10**6, "u1", 1),
+        (3, "f8", 0),
+        (3, "f8", "a"),
+        ((3, 3), "f8", (1,)),
+    ],
+)
 def test_arrays_that_cannot_be(case: Any) -> None:
     with pytest.raises(UsageError):
         Grid.of(*case)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guthi import MalformedMessage, UsageError
+from guthi import MalformedMessage, NotEncodable, UsageError
 from guthi_dvar.errors import TypeMismatch
 from guthi_dvar.kinds import Kind, kind_of, kind_of_type
 
@@ -71,6 +71,29 @@ def test_what_is_taken(annotation: Any, value: Any, kept: Any) -> None:
 def test_what_is_refused_and_where(annotation: Any, value: Any, message: str) -> None:
     with pytest.raises(TypeMismatch, match=message):
         kind_of_type(annotation).accept(value)
+
+
+def test_numpys_scalars_are_pythons() -> None:
+    assert [kind_of(each).name for each in (np.float64(1), np.int8(1), np.bool_(True), np.str_("a"))] == [
+        "float",
+        "int",
+        "bool",
+        "str",
+    ]
+
+
+@pytest.mark.parametrize(("annotation", "value"), [(str, "\ud800"), (tuple[str, ...], ("a", "é\udfff"))])
+def test_a_text_that_is_no_unicode_is_refused(annotation: Any, value: Any) -> None:
+    with pytest.raises(NotEncodable, match="no Unicode"):
+        kind_of_type(annotation).accept(value)
+    assert kind_of_type(str).accept("é中") == "é中"
+
+
+def test_a_number_that_python_does_not_print_is_refused_as_others_are() -> None:
+    with pytest.raises(TypeMismatch, match="to be str, not a very large number"):
+        kind_of_type(str).accept(10**5000)
+    with pytest.raises(TypeMismatch, match="a very large number"):
+        kind_of_type(dict[int, int]).accept({10**5000: "a"})
 
 
 def test_tuples_that_travelled_are_tuples_again() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import guthi
 from guthi.testing import World, simulated
-from guthi_dvar.coherent.questions import asking
+from guthi_dvar.coherent.questions import Questions
 
 
 async def two(world: World) -> tuple[guthi.Node, guthi.Node, list[Any]]:
@@ -32,14 +32,14 @@ async def two(world: World) -> tuple[guthi.Node, guthi.Node, list[Any]]:
 @simulated
 async def test_they_leave_in_this_turn_and_are_answered(world: World) -> None:
     alice, bob, _ = await two(world)
-    with asking(alice, "echo", [(bob.id, 1), (bob.id, 2)], 5.0) as answers:
+    with Questions(alice, "echo", [(bob.id, 1), (bob.id, 2)], 5.0) as answers:
         assert [await each for each in answers if each is not None] == [1, 2]
 
 
 @simulated
 async def test_an_exception_withdraws_what_was_not_answered(world: World) -> None:
     alice, bob, ends = await two(world)
-    with pytest.raises(ZeroDivisionError), asking(alice, "endless", [(bob.id, "one")], 5.0) as (answer,):
+    with pytest.raises(ZeroDivisionError), Questions(alice, "endless", [(bob.id, "one")], 5.0) as (answer,):
         await world.sleep(0.1)
         raise ZeroDivisionError
     assert answer is not None and answer.cancelled()
@@ -47,11 +47,21 @@ async def test_an_exception_withdraws_what_was_not_answered(world: World) -> Non
 
 
 @simulated
+async def test_if_one_of_them_cannot_be_sent_none_is_asked(world: World) -> None:
+    alice, bob, ends = await two(world)
+    alice.network.requests.expects_more()  # it is told once of what has been answered before
+    with pytest.raises(guthi.NotEncodable):
+        Questions(alice, "endless", [(bob.id, "one"), (bob.id, object())], 5.0)
+    await world.sleep(1.0)
+    assert not ends and not alice.network.requests.expects_more()
+
+
+@simulated
 async def test_who_is_cancelled_withdraws_too(world: World) -> None:
     alice, bob, ends = await two(world)
 
     async def ask() -> None:
-        with asking(alice, "endless", [(bob.id, "one")], 5.0) as (answer,):
+        with Questions(alice, "endless", [(bob.id, "one")], 5.0) as (answer,):
             assert answer is not None
             await answer
 
@@ -64,7 +74,7 @@ async def test_who_is_cancelled_withdraws_too(world: World) -> None:
 @simulated
 async def test_left_in_peace_they_go_on_and_nobody_waits(world: World) -> None:
     alice, bob, ends = await two(world)
-    with asking(alice, "endless", [(bob.id, "one")], 5.0) as (answer,):
+    with Questions(alice, "endless", [(bob.id, "one")], 5.0) as (answer,):
         await world.sleep(0.1)
     await world.sleep(1.0)
     assert not ends
@@ -75,5 +85,5 @@ async def test_left_in_peace_they_go_on_and_nobody_waits(world: World) -> None:
 async def test_who_is_gone_cannot_be_asked(world: World) -> None:
     alice, bob, _ = await two(world)
     alice.accuse(bob.id, guthi.MemberState.FAILED, evidence="the test says so")
-    with asking(alice, "echo", [(bob.id, 1)], 5.0) as (answer,):
+    with Questions(alice, "echo", [(bob.id, 1)], 5.0) as (answer,):
         assert answer is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 import time
@@ -71,6 +72,22 @@ def test_the_commands(server: guthi.BlockingNode) -> None:
     }
     assert listed["title"]["version"] == 2 and listed["picture"]["shape"] == [2, 3]
     assert "int64 2x3" in told(server, "list")
+
+
+def test_the_command_set_takes_numbers_of_all_kinds(server: guthi.BlockingNode) -> None:
+    told(server, "set", "temperature", "-21.5")
+    assert server.require(DVAR).get("temperature") == -21.5
+    told(server, "set", "temperature", "-inf", "--timeout", "20")
+    assert server.require(DVAR).get("temperature") == -math.inf
+    result = CliRunner().invoke(command.var, ["set", "temperature", "-5", "-6"])
+    assert result.exit_code == 2 and "-6" in result.output
+    result = CliRunner().invoke(command.var, ["set", "temperature", "--jsn"])
+    assert result.exit_code == 2 and "No such option" in result.output
+
+
+def test_json_of_what_json_has_not(server: guthi.BlockingNode) -> None:
+    server.require(DVAR).create("votes", {("alice", 1): [np.float32(0.5), {2: b"a"}]}, type=dict)
+    assert json.loads(told(server, "get", "votes", "--json")) == {"('alice', 1)": [0.5, {"2": "b'a'"}]}
 
 
 def test_the_command_watch_prints_each_change(server: guthi.BlockingNode) -> None:

@@ -13,7 +13,8 @@ from guthi_dvar.coherent.operations import MOST_TOKEN_BYTES, Asked
 from guthi_dvar.coherent.owner import Owner
 from guthi_dvar.coherent.rounds import LATER
 from guthi_dvar.coherent.standing import Moved, Standing
-from guthi_dvar.coherent.succession import Succession, Term
+from guthi_dvar.coherent.succession import Succession
+from guthi_dvar.coherent.terms import Term
 from guthi_dvar.coherent.witnesses import Witness
 from guthi_dvar.holding import Holding
 from guthi_dvar.records import is_name

@@ -8,31 +8,33 @@ as it knows, run the plugin. This node may be the owner; then nothing is sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from guthi import DeadlineExceeded, MalformedMessage, NodeId, PeerLost, UnknownTopic
-from guthi_dvar.bodies import Write, value_of
+from guthi_dvar.bodies import Write
+from guthi_dvar.coherent.copies import copy_of
+from guthi_dvar.coherent.items import Item
 from guthi_dvar.coherent.messages import view_to_wire
 from guthi_dvar.coherent.operations import Asked, Operation
 from guthi_dvar.coherent.owner import Owner
-from guthi_dvar.coherent.questions import asking
+from guthi_dvar.coherent.questions import Questions
 from guthi_dvar.coherent.roles import Roles
-from guthi_dvar.coherent.shelf import Item, Shelf, zeros
+from guthi_dvar.coherent.shelf import Shelf
 from guthi_dvar.coherent.standing import Moved, Standing
-from guthi_dvar.coherent.succession import Succession, Term
+from guthi_dvar.coherent.succession import Succession
+from guthi_dvar.coherent.terms import Term
 from guthi_dvar.coherent.witnesses import Witnesses
 from guthi_dvar.errors import Unavailable, UnknownVariable
 from guthi_dvar.holding import Holding
-from guthi_dvar.patches import Patch
 from guthi_dvar.stamps import LIFE_BYTES, Stamp
 from guthi_dvar.table import Copy
 
 if TYPE_CHECKING:
     from guthi import Node
 
-__all__ = ["Asker", "Split", "copy_of"]
+__all__ = ["Asker", "Split"]
 
 OPERATE, OBTAIN, FOLLOW = "dvar.operate", "dvar.obtain", "dvar.follow"
 TIMEOUT_S = 120.0
@@ -82,15 +84,15 @@ class Asker:
         """
         names = operation.names
 
-        async def ask(term: Term, owner: NodeId) -> Any:
+        def ask(term: Term, owner: NodeId, deadline: float) -> Awaitable[Any]:
             nonlocal tried_in
             if any(term.roles.owner(name) != owner for name in names[1:]):
                 raise Split(tried_in)
             asked = Asked(token, tried_in, operation)
             tried_in = term.view.id.epoch if tried_in is None else tried_in
             if owner == self._me:
-                return await self._owner.operate(term, asked)
-            return await self._operated_by(term, owner, asked)
+                return self._own(self._owner.begin(term, asked), deadline)
+            return self._operated_by(term, owner, asked, deadline)
 
         try:
             return await self._insist(names[0], ask)
@@ -99,20 +101,31 @@ class Asker:
                 raise
             raise Unavailable(f"{error} What was to be written may have been, or be yet.") from None
 
-    async def _operated_by(self, term: Term, owner: NodeId, asked: Asked) -> Any:
-        """The owner's answer, or True as soon as witnesses have said that it has happened."""
+    async def _own(self, begun: asyncio.Task[Any], deadline: float) -> Any:
+        await asyncio.sleep(0)  # what was told leaves now; how to wait for the outcome is seen to after that
+        async with asyncio.timeout_at(deadline):
+            return await self._owner.outcome(begun)
+
+    def _operated_by(self, term: Term, owner: NodeId, asked: Asked, deadline: float) -> Coroutine[Any, Any, Any]:
+        """Ask the owner now; awaited, its answer, or True as soon as witnesses have said that it has happened."""
         ticket = self.token()
         body = [view_to_wire(term.view.id), ticket, *asked.to_wire()]
-        with self._witnesses.of(term.view.id, owner, ticket) as witnessed:
-            async with self._standing.during(term.view.id):
-                with asking(self._node, OPERATE, [(owner, body)], TIMEOUT_S) as (answered,):
-                    if answered is None:
-                        answer = await self._node.request(owner, OPERATE, body, timeout_s=TIMEOUT_S)
-                    else:
-                        await asyncio.wait((answered, witnessed), return_when=asyncio.FIRST_COMPLETED)
-                        if witnessed.done():
-                            return True
-                        answer = answered.result()
+        questions = Questions(self._node, OPERATE, [(owner, body)], TIMEOUT_S)
+        return self._answer(term, owner, ticket, body, questions, deadline)
+
+    async def _answer(
+        self, term: Term, owner: NodeId, ticket: bytes, body: list[Any], questions: Questions, deadline: float
+    ) -> Any:
+        with questions as (answered,), self._witnesses.of(term.view.id, owner, ticket) as witnessed:
+            await asyncio.sleep(0)  # as in `_own`
+            async with asyncio.timeout_at(deadline), self._standing.during(term.view.id):
+                if answered is None:
+                    answer = await self._node.request(owner, OPERATE, body, timeout_s=TIMEOUT_S)
+                else:
+                    await asyncio.wait((answered, witnessed), return_when=asyncio.FIRST_COMPLETED)
+                    if witnessed.done():
+                        return True
+                    answer = answered.result()
         return self._outcome(term, answer)
 
     async def by_owner(self, writes: Sequence[Write]) -> list[list[Write]]:
@@ -132,15 +145,16 @@ class Asker:
         ValueUnavailable.
         """
 
-        async def ask(term: Term, owner: NodeId) -> Copy:
+        async def ask(term: Term, owner: NodeId, deadline: float) -> Copy:
             item = self._known(name)
             have = item.latest(index)
             stamp = have.stamp if have is not None else None
-            if owner == self._me:
-                answer = await self._owner.fetched(term, owner, name, index, stamp)
-            else:
-                body = [name, index, stamp.to_wire() if stamp is not None else None]
-                answer = await self._request(term, owner, OBTAIN, body)
+            async with asyncio.timeout_at(deadline):
+                if owner == self._me:
+                    answer = await self._owner.fetched(term, owner, name, index, stamp)
+                else:
+                    body = [name, index, stamp.to_wire() if stamp is not None else None]
+                    answer = await self._request(term, owner, OBTAIN, body)
             copy = copy_of(item, index, have, answer, self._holding.now)
             if self._standing.is_in(term.view.id):
                 self._holding.tell(self._shelf.arrived(name, index, copy))
@@ -152,10 +166,11 @@ class Asker:
     async def follow(self, name: str, *, follows: bool) -> list[tuple[int, Stamp]]:
         """The newest versions of all values; who follows is told of each that comes after. Raises as `obtain`."""
 
-        async def ask(term: Term, owner: NodeId) -> list[tuple[int, Stamp]]:
-            if owner == self._me:
-                return await self._owner.followed(term, owner, name, follows=follows)
-            answer = await self._request(term, owner, FOLLOW, [name, follows])
+        async def ask(term: Term, owner: NodeId, deadline: float) -> list[tuple[int, Stamp]]:
+            async with asyncio.timeout_at(deadline):
+                if owner == self._me:
+                    return await self._owner.followed(term, owner, name, follows=follows)
+                answer = await self._request(term, owner, FOLLOW, [name, follows])
             if not isinstance(answer, list):
                 raise MalformedMessage("who follows is told versions")
             return [_version(each) for each in answer]
@@ -163,16 +178,17 @@ class Asker:
         found: list[tuple[int, Stamp]] = await self._insist(name, ask)
         return found
 
-    async def _insist(self, name: str, ask: Callable[[Term, NodeId], Awaitable[Any]]) -> Any:
-        """Ask who is the owner now, until there is an answer."""
+    async def _insist(self, name: str, ask: Callable[[Term, NodeId, float], Awaitable[Any]]) -> Any:
+        """Ask who is the owner now, until there is an answer; `ask` is given the deadline, and raises TimeoutError."""
         deadline = self._deadline
         while True:
-            await self._standing.member(deadline)
+            if self._standing.view is None:
+                await self._standing.member(deadline)
+            self._standing.use()
             term = self._succession.term
             assert term is not None
             try:
-                async with asyncio.timeout_at(deadline):
-                    return await ask(term, term.roles.owner(name))
+                return await ask(term, term.roles.owner(name), deadline)
             except (Moved, PeerLost, UnknownTopic, DeadlineExceeded):
                 pass
             except TimeoutError:
@@ -198,9 +214,9 @@ class Asker:
 
     def _outcome(self, term: Term, answer: object) -> Any:
         match answer:
-            case ["done", outcome]:
+            case [str("done"), outcome]:
                 return outcome
-            case ["elsewhere", list(among)] if among and all(isinstance(each, bytes) for each in among):
+            case [str("elsewhere"), list(among)] if among and all(isinstance(each, bytes) for each in among):
                 if not term.claimed.is_set():
                     term.roles = Roles(NodeId(each) for each in among)
                 raise Moved
@@ -213,28 +229,6 @@ class Asker:
         if item is None:
             raise UnknownVariable(f"there is no variable {name!r:.80} any more")
         return item
-
-
-def copy_of(item: Item, index: int, have: Copy | None, answer: object, now: float) -> Copy:
-    """What was answered to who has that copy; raises MalformedMessage, ValueUnavailable."""
-    declaration = item.variable.declaration
-    if declaration is None:
-        raise UnknownVariable(f"there is no variable {item.variable.name!r:.80} any more")
-    match answer:
-        case ["same", stamp] if have is not None and Stamp.from_wire(stamp) == have.stamp:
-            return Copy(have.stamp, have.value, now, have.steps)
-        case ["zeros", stamp]:
-            empty = zeros(item.variable, index)
-            if empty is not None:
-                return Copy(Stamp.from_wire(stamp), empty.value, now)
-        case ["value", stamp, value]:
-            return Copy(Stamp.from_wire(stamp), value_of(declaration, index, value), now)
-        case ["patches", stamp, list(patches)] if have is not None and declaration.grid is not None:
-            changed = have.value
-            for patch in patches:
-                changed = Patch.from_wire(patch).apply(changed)
-            return Copy(Stamp.from_wire(stamp), changed, now)
-    raise MalformedMessage("a value is obtained whole, as patches, as zeros, or is the same")
 
 
 def _version(wire: object) -> tuple[int, Stamp]:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from guthi import MalformedMessage, NodeId
 from guthi_dvar.bodies import Write, value_of
 from guthi_dvar.coherence import AtVersion
+from guthi_dvar.coherent.items import Item, zeros
 from guthi_dvar.coherent.messages import Prepared, version
 from guthi_dvar.coherent.operations import Compare
-from guthi_dvar.coherent.shelf import Item, Shelf, zeros
+from guthi_dvar.coherent.shelf import Shelf
 from guthi_dvar.errors import UnknownVariable, ValueUnavailable
 from guthi_dvar.holding import Holding
 from guthi_dvar.patches import Patch

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from guthi import DeadlineExceeded, Incoming, MalformedMessage, NodeId, PeerLost, Stream, UnknownTopic, UsageError
 from guthi_dvar.bodies import Write
 from guthi_dvar.coherence import Expected
-from guthi_dvar.coherent.asking import copy_of
+from guthi_dvar.coherent.copies import answer_of, copy_of
 from guthi_dvar.coherent.operations import Asked, Compare, Create, Delete, Operation, Put
-from guthi_dvar.coherent.owner import answer_of
 from guthi_dvar.coherent.shelf import Shelf
 from guthi_dvar.coherent.strategy import Coherent
 from guthi_dvar.errors import Unavailable, UnknownVariable
@@ -160,12 +159,12 @@ class Agent:
 
     async def _asked(self, incoming: Incoming) -> Any:
         match incoming.value:
-            case ["read", str(name), int(index), have_wire] if is_name(name) and type(index) is int:
+            case [str("read"), str(name), int(index), have_wire] if is_name(name) and type(index) is int:
                 have = Stamp.from_wire(have_wire) if have_wire is not None else None
                 return await self._read(name, index, have)
-            case ["operate", asked]:
+            case [str("operate"), asked]:
                 return await self._operate(Asked.from_wire(asked))
-            case ["info", str(name)]:
+            case [str("info"), str(name)]:
                 return (await self._coherent.info(name)).to_wire()
         raise MalformedMessage("on behalf of another one reads, operates or informs")
 

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from guthi import Incoming, MalformedMessage, NodeId
+from guthi_dvar.coherent.founding import DROP
 from guthi_dvar.coherent.messages import Entry, Prepared, fences_from_wire, view_from_wire
-from guthi_dvar.coherent.owner import DROP
 from guthi_dvar.coherent.roles import Roles
 from guthi_dvar.coherent.rounds import LATER
 from guthi_dvar.coherent.shelf import Shelf

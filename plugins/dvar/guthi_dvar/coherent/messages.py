@@ -33,8 +33,9 @@ def view_to_wire(view_id: ViewId) -> list[Any]:
 
 def view_from_wire(wire: object) -> ViewId:
     """Read what a peer says; raises MalformedMessage."""
-    match wire:
-        case [int(epoch), bytes(maker)] if type(epoch) is int and epoch >= 0 and len(maker) == NodeId.SIZE:
+    if type(wire) is list and len(wire) == 2:  # without a `match`, as in `Stamp`
+        epoch, maker = wire
+        if type(epoch) is int and epoch >= 0 and type(maker) is bytes and len(maker) == NodeId.SIZE:
             return ViewId(epoch, NodeId(maker))
     raise MalformedMessage("a view is named by its epoch and its maker")
 
@@ -146,8 +147,9 @@ class Prepared:
     @classmethod
     def from_wire(cls, wire: object) -> Prepared:
         """Read what a peer says; raises MalformedMessage."""
-        match wire:
-            case [str(name), birth, int(index), stamp, change, base] if is_name(name) and type(index) is int:
+        if type(wire) is list and len(wire) == 6:  # without a `match`, as in `Stamp`
+            name, birth, index, stamp, change, base = wire
+            if type(name) is str and is_name(name) and type(index) is int:
                 read = change_from_wire(change) if change is not None else None
                 before = Stamp.from_wire(base) if base is not None else None
                 return cls(name, Stamp.from_wire(birth), index, Stamp.from_wire(stamp), read, before)

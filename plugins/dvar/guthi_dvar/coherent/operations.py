@@ -33,6 +33,8 @@ class Put:
     @property
     def names(self) -> tuple[str, ...]:
         """The variables that it touches, sorted."""
+        if len(self.writes) == 1:
+            return (self.writes[0].name,)
         return tuple(sorted({each.name for each in self.writes}))
 
     def to_wire(self) -> list[Any]:
@@ -122,14 +124,14 @@ class Asked:
 
 def _operation_from_wire(wire: list[Any]) -> Operation:
     match wire:
-        case ["put", list(writes), fence] if 0 < len(writes) <= MOST_WRITES:
+        case [str("put"), list(writes), fence] if 0 < len(writes) <= MOST_WRITES:
             return Put([Write.from_wire(each) for each in writes], _fence_from_wire(fence))
-        case ["compare", str(name), bool(is_version), wanted, value, fence] if is_name(name):
+        case [str("compare"), str(name), bool(is_version), wanted, value, fence] if is_name(name):
             expected = AtVersion(Stamp.from_wire(wanted)) if is_version else Equal(wanted)
             return Compare(name, expected, value, _fence_from_wire(fence))
-        case ["create", str(name), declaration, list(values)] if is_name(name):
+        case [str("create"), str(name), declaration, list(values)] if is_name(name):
             return Create(name, Declaration.from_wire(declaration), dict(_value(each) for each in values))
-        case ["delete", str(name)] if is_name(name):
+        case [str("delete"), str(name)] if is_name(name):
             return Delete(name)
     raise MalformedMessage("an operation is a put, a compare, a create or a delete")
 

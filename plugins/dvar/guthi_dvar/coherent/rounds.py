@@ -6,12 +6,12 @@ Nobody is given up: a member that does not answer for a lease is left out of the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from guthi import DeadlineExceeded, MalformedMessage, NodeId, PeerLost, UnknownTopic
-from guthi_dvar.coherent.questions import asking
-from guthi_dvar.coherent.standing import Standing
+from guthi_dvar.coherent.questions import Questions
+from guthi_dvar.coherent.standing import Moved, Standing
 from guthi_mutex import ViewId
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Rounds:
     def __init__(self, node: Node, standing: Standing) -> None:
         self._node, self._standing = node, standing
 
-    async def ask(
+    def ask(
         self,
         view_id: ViewId,
         topic: str,
@@ -39,15 +39,30 @@ class Rounds:
         *,
         without: Collection[NodeId] = (),
         may_refuse: bool = False,
-    ) -> list[Any]:
-        """What each has answered, in the order of the bodies; raises Moved when the view is over.
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """Send them now; awaited, what each has answered, in the order of the bodies. Raises Moved when the view is
+        over, now or then.
 
         Those `without` the plugin answer None, if they are, and with `may_refuse` those who cannot read the message.
         """
+        if bodies and not self._standing.is_in(view_id):
+            raise Moved
+        questions = Questions(self._node, topic, bodies, TIMEOUT_S)
+        return self._answers(view_id, topic, bodies, questions, without, may_refuse)
+
+    async def _answers(
+        self,
+        view_id: ViewId,
+        topic: str,
+        bodies: Sequence[tuple[NodeId, Any]],
+        questions: Questions,
+        without: Collection[NodeId],
+        may_refuse: bool,
+    ) -> list[Any]:
         if not bodies:
             return []
-        async with self._standing.during(view_id):
-            with asking(self._node, topic, bodies, TIMEOUT_S) as answers:
+        with questions as answers:
+            async with self._standing.during(view_id):
                 insisting = [
                     self._insist(to, topic, body, answer, to in without, may_refuse)
                     for (to, body), answer in zip(bodies, answers, strict=True)

@@ -21,52 +21,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from guthi_dvar.bodies import Change, size_of, value_of
-from guthi_dvar.coherent.ledger import Ledger
+from guthi_dvar.coherent.items import Item, zeros
 from guthi_dvar.coherent.messages import MOST_FENCES, Entry, Prepared, Report
 from guthi_dvar.patches import Patch, Step, trimmed
 from guthi_dvar.records import Coherence
 from guthi_dvar.stamps import Stamp
-from guthi_dvar.table import Arrived, Cell, Copy, Event, Outdated, Renewed, Table, Variable
+from guthi_dvar.table import Arrived, Cell, Copy, Event, Outdated, Renewed, Table
 
-__all__ = ["Item", "Shelf"]
-
-
-@dataclass(slots=True, eq=False)
-class Item:
-    """What is here of one variable, beside its cells in the table."""
-
-    variable: Variable
-    secured_in: int = 0
-    kept_in: int = 0
-    is_open: bool = False
-    is_damaged: bool = False
-    """Values that are not here are lost, rather than never written."""
-    pending: dict[int, Copy] = field(default_factory=dict)
-    ledger: Ledger = field(default_factory=Ledger)
-    fences: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def is_keeper(self) -> bool:
-        """Whether all values are here, in the newest epoch that is known here."""
-        return self.kept_in == self.secured_in > 0
-
-    def latest(self, index: int) -> Copy | None:
-        """The newest version that is here, committed or not."""
-        cell = self.variable.cells.get(index)
-        return self.pending.get(index) or (cell.copy if cell is not None else None)
-
-    def stamps(self) -> list[tuple[int, Stamp, bool]]:
-        """All versions that are here, each with whether it could be read while the variable was open."""
-        found = []
-        for index in sorted({*self.variable.cells, *self.pending}):
-            copy, cell = self.latest(index), self.variable.cells.get(index)
-            if copy is not None:
-                found.append((index, copy.stamp, index not in self.pending and cell is not None and cell.is_valid))
-        return found
+__all__ = ["Shelf"]
 
 
 class Shelf:
@@ -102,6 +67,11 @@ class Shelf:
                 return None
             item = self._items[name] = Item(variable)
         return item
+
+    def forget(self, name: str) -> None:
+        """The variable of that name is gone: nothing of it may be read any more."""
+        self._items.pop(name, None)
+        self.leased.pop(name, None)
 
     def items(self) -> Iterable[Item]:
         """All, by name."""
@@ -315,12 +285,6 @@ class Shelf:
         if item is not None and not item.is_keeper and index in item.variable.cells:
             item.variable.cells[index].copy = None
             self.leased.pop(name, None)
-
-
-def zeros(variable: Variable, index: int) -> Copy | None:
-    """A chunk that was never written; there is no such thing as a variable without a value."""
-    grid = variable.declaration.grid if variable.declaration is not None else None
-    return Copy(variable.newest(index), grid.zeros(index), 0.0) if grid is not None else None
 
 
 def _arrived(name: str, index: int, copy: Copy) -> Arrived:

@@ -9,10 +9,13 @@ and leases (Gray and Cheriton 1989), so that a holder that does not answer does 
 | `standing`   | whether this node may act as a member of its view, and waits for it                |
 | `roles`      | who owns a variable, and who keeps it                                              |
 | `succession` | how the owners of a new view take over; `recovery` what they take for the newest   |
+| `terms`      | what the owner of variables knows of them in one view; `turns` whose turn it is    |
 | `owner`      | in which order operations happen; `checking` whether a write fits                  |
+| `founding`   | how variables begin and end                                                        |
 | `telling`    | when a write has happened; `ledger` whether it did before                          |
 | `witnesses`  | how a writer that is not the owner knows that sooner                               |
-| `shelf`      | what this node has, and what of it may be read; `hearing` is told so by owners     |
+| `shelf`      | what this node has (`items`), and what may be read; `hearing` is told so by owners |
+| `copies`     | how a version travels to who has another one                                       |
 | `asking`     | whom to ask, until there is an answer; `answering` what an owner says to that      |
 | `rounds`     | how members are asked until they answer; `questions` that they are asked at once   |
 | `distant`    | the same for nodes that are in no view, clients above all: a member does it        |
@@ -31,7 +34,8 @@ from guthi_dvar.coherent.asking import Asker, Split
 from guthi_dvar.coherent.operations import Compare, Create, Delete, Put
 from guthi_dvar.coherent.shelf import Shelf
 from guthi_dvar.coherent.standing import Standing
-from guthi_dvar.coherent.succession import Succession, Term
+from guthi_dvar.coherent.succession import Succession
+from guthi_dvar.coherent.terms import Term
 from guthi_dvar.errors import UnknownVariable
 from guthi_dvar.holding import Holding
 from guthi_dvar.peers import Peers
@@ -140,6 +144,9 @@ class Coherent:
     ) -> None:
         """Write these values, those of one owner in one round. Raises Unavailable, UnknownVariable, StaleFence."""
         token = token or self._asker.token()
+        if len(writes) == 1:
+            await self._put(writes, fence, token, tried_in)
+            return
         groups = await self._asker.by_owner(writes)
         if len(groups) == 1:
             await self._put(groups[0], fence, token, tried_in)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from guthi import MalformedMessage, NodeId
@@ -28,6 +27,7 @@ from guthi_dvar.coherent.roles import Roles
 from guthi_dvar.coherent.rounds import Rounds
 from guthi_dvar.coherent.shelf import Shelf
 from guthi_dvar.coherent.standing import Moved, Standing
+from guthi_dvar.coherent.terms import Office, Term
 from guthi_dvar.errors import ValueUnavailable
 from guthi_dvar.holding import Holding
 from guthi_dvar.peers import has_dvar
@@ -38,52 +38,11 @@ from guthi_mutex import View
 if TYPE_CHECKING:
     from guthi import Node
 
-__all__ = ["CLAIM", "GIVE", "HAND", "SECURE", "Office", "Succession", "Term"]
+__all__ = ["CLAIM", "GIVE", "HAND", "SECURE", "Succession"]
 
 CLAIM, GIVE, HAND, SECURE = "dvar.claim", "dvar.give", "dvar.hand", "dvar.secure"
 MOST_BYTES_A_MESSAGE = 8 << 20
 AT_ONCE = 8
-
-
-@dataclass(slots=True, eq=False)
-class Office:
-    """What the owner of a variable knows in one view; `lock` is held by the operation that is under way."""
-
-    plan: Recovered | None = None
-    keepers: tuple[NodeId, ...] = ()
-    """The others that keep all values."""
-    holders: dict[int, set[NodeId]] = field(default_factory=dict)
-    followers: set[NodeId] = field(default_factory=set)
-    notes: list[tuple[bytes, Mapping[str, int]]] = field(default_factory=list)
-    """The tokens and fences of what is prepared."""
-    is_orphan: bool = False
-    """Nobody is there who has ever had it open: it is lost, or was never wholly created."""
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    opened: asyncio.Event = field(default_factory=asyncio.Event)
-    """Nothing has to be waited for any more."""
-    defect: str = ""
-    """Why this node cannot take over what others have."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the variable can be read and written."""
-        return self.opened.is_set() and not self.defect
-
-    def dismiss(self, keeper: NodeId) -> None:
-        """One of the keepers cannot keep the values. It has read without asking, so it is told of each write."""
-        self.keepers = tuple(id for id in self.keepers if id != keeper)
-        self.followers.add(keeper)
-
-
-@dataclass(slots=True, eq=False)
-class Term:
-    """One view, as this node lives through it; `roles` are known when all members have answered its claim."""
-
-    view: View
-    roles: Roles
-    claimed: asyncio.Event = field(default_factory=asyncio.Event)
-    offices: dict[str, Office] = field(default_factory=dict)
-    task: asyncio.Task[None] | None = None
 
 
 class Succession:

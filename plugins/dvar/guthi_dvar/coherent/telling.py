@@ -9,9 +9,10 @@ Whom an operation is done for is told by each as well (see `witnesses`), where o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from guthi import MalformedMessage, NodeClosed, NodeId, PeerLost
 from guthi_dvar.bodies import Change, size_of
@@ -19,7 +20,8 @@ from guthi_dvar.coherent.messages import Prepared, view_to_wire
 from guthi_dvar.coherent.rounds import Rounds
 from guthi_dvar.coherent.shelf import Shelf
 from guthi_dvar.coherent.standing import Standing
-from guthi_dvar.coherent.succession import MOST_BYTES_A_MESSAGE, Office, Term
+from guthi_dvar.coherent.succession import MOST_BYTES_A_MESSAGE
+from guthi_dvar.coherent.terms import Office, Term
 from guthi_dvar.coherent.witnesses import Witness, Witnesses
 from guthi_dvar.holding import Holding
 from guthi_dvar.table import Copy
@@ -31,6 +33,19 @@ __all__ = ["COMMIT", "PREPARE", "Teller"]
 
 PREPARE, COMMIT = "dvar.prepare", "dvar.commit"
 
+Pending: TypeAlias = Mapping[str, Mapping[int, Copy]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sent:
+    """A round that is under way: to whom, of which values each message tells, and the answers when they are awaited."""
+
+    to: list[NodeId]
+    keys: list[list[tuple[str, int]]]
+    answers: Coroutine[Any, Any, list[Any]]
+    late_notes: list[tuple[NodeId, Any]]
+    witness: Witness | None
+
 
 class Teller:
     """The rounds of one node that owns variables."""
@@ -41,17 +56,27 @@ class Teller:
         self._me, self._node, self._holding, self._shelf = node.id, node, holding, shelf
         self._standing, self._rounds, self._witnesses = standing, rounds, witnesses
 
-    async def finish(self, term: Term, offices: Mapping[str, Office], witness: Witness | None = None) -> None:
-        """Let all know of what is prepared here, and commit it. What an operation before left undone is done too.
+    def finish(
+        self, term: Term, offices: Mapping[str, Office], witness: Witness | None = None
+    ) -> Coroutine[Any, Any, None]:
+        """Let all know of what is prepared here, in this turn of the loop; awaited, commit it.
 
-        Raises Moved, Unavailable.
+        What an operation before left undone is done too. Raises Moved, and awaited Unavailable.
         """
         pending = {name: dict(item.pending) for name in offices if (item := self._shelf.get(name)) and item.pending}
+        sent = self._send(term, offices, pending, witness, whole=False)
+        return self._committed(term, offices, pending, sent)
+
+    async def _committed(self, term: Term, offices: Mapping[str, Office], pending: Pending, sent: _Sent) -> None:
+        if sent.witness is not None:  # it waits for them longer than for this, so they are told before
+            self._witnesses.call(sent.witness, term.view.id, sent.to)
+        lacking = await self._untaken(term, offices, pending, sent, whole=False)
+        while lacking:
+            some = {name: offices[name] for name in lacking}
+            sent = self._send(term, some, lacking, None, whole=True)
+            lacking = await self._untaken(term, some, lacking, sent, whole=True)
         if not pending:
             return
-        lacking = await self._tell(term, offices, pending, witness, whole=False)
-        while lacking:
-            lacking = await self._tell(term, {name: offices[name] for name in lacking}, lacking, None, whole=True)
         await self._standing.stays_certain(term.view.id, self._holding.now + self._standing.patience_s)
         keepers: dict[NodeId, list[Any]] = {}
         for name, copies in pending.items():
@@ -67,19 +92,10 @@ class Teller:
             with suppress(PeerLost, NodeClosed):  # it asks when it wants to read
                 self._node.network.requests.cast(keeper, COMMIT, [view_to_wire(term.view.id), told])
 
-    async def _tell(
-        self,
-        term: Term,
-        offices: Mapping[str, Office],
-        pending: Mapping[str, Mapping[int, Copy]],
-        witness: Witness | None,
-        *,
-        whole: bool,
-    ) -> dict[str, dict[int, Copy]]:
-        """Prepare everybody; what some keeper could not apply, for it lacks what has changed.
-
-        One that cannot even take it whole, for it lacks a class that is in it, keeps it no longer, and is told anew.
-        """
+    def _send(
+        self, term: Term, offices: Mapping[str, Office], pending: Pending, witness: Witness | None, *, whole: bool
+    ) -> _Sent:
+        """Tell everybody now."""
         view = view_to_wire(term.view.id)
         bodies: list[tuple[NodeId, Any]] = []
         of_body: list[list[tuple[str, int]]] = []
@@ -98,24 +114,38 @@ class Teller:
             for batch in batches:
                 bodies.append((to, [view, [each.to_wire() for each in batch], notes, None]))
                 of_body.append([(each.name, each.index) for each in batch])
-        if witness is not None and len(bodies) == len({to for to, _ in bodies}):
-            self._call(witness, term, bodies)
-        answers = await self._rounds.ask(term.view.id, PREPARE, bodies, may_refuse=True)
-        untaken = _untaken(offices, [to for to, _ in bodies], of_body, answers, whole=whole)
-        for _, (_, _, notes, _) in late_notes:
-            notes[:] = [note for note in notes if note[0] not in untaken]
-        await self._rounds.ask(term.view.id, PREPARE, late_notes)
+        are_heard = witness is not None and self._are_heard(witness, term, bodies)
+        answers = self._rounds.ask(term.view.id, PREPARE, bodies, may_refuse=True)
+        return _Sent([to for to, _ in bodies], of_body, answers, late_notes, witness if are_heard else None)
+
+    async def _untaken(
+        self, term: Term, offices: Mapping[str, Office], pending: Pending, sent: _Sent, *, whole: bool
+    ) -> dict[str, dict[int, Copy]]:
+        """What some keeper could not apply, for it lacks what has changed.
+
+        One that cannot even take it whole, for it lacks a class that is in it, keeps it no longer, and is told anew.
+        """
+        untaken = _untaken(offices, sent.to, sent.keys, await sent.answers, whole=whole)
+        if sent.late_notes:
+            for _, (_, _, notes, _) in sent.late_notes:
+                notes[:] = [note for note in notes if note[0] not in untaken]
+            await self._rounds.ask(term.view.id, PREPARE, sent.late_notes)
         return {name: {index: pending[name][index] for index in some} for name, some in untaken.items()}
 
-    def _call(self, witness: Witness, term: Term, bodies: Sequence[tuple[NodeId, list[Any]]]) -> None:
-        """Have each answer the writer, too. What is prepared here is in no doubt if this node is certain now."""
-        if bodies and self._standing.is_certain(term.view.id):
-            for _, body in bodies:
-                body[-1] = witness.to_wire()
-            self._witnesses.call(witness, term.view.id, [to for to, _ in bodies])
+    def _are_heard(self, witness: Witness, term: Term, bodies: Sequence[tuple[NodeId, list[Any]]]) -> bool:
+        """Have each answer the writer, too, and tell whether they will; see `witnesses`.
+
+        What is prepared here is in no doubt if this node is certain now.
+        """
+        is_one_each = 0 < len(bodies) == len({to for to, _ in bodies})
+        if not is_one_each or not self._standing.is_certain(term.view.id):
+            return False
+        for _, body in bodies:
+            body[-1] = witness.to_wire()
+        return True
 
     def _by_member(
-        self, offices: Mapping[str, Office], pending: Mapping[str, Mapping[int, Copy]], *, whole: bool
+        self, offices: Mapping[str, Office], pending: Pending, *, whole: bool
     ) -> dict[NodeId, list[Prepared]]:
         told: dict[NodeId, list[Prepared]] = {}
         for name, copies in sorted(pending.items()):
@@ -125,13 +155,15 @@ class Teller:
             for index, copy in sorted(copies.items()):
                 step = copy.steps[-1] if copy.steps and copy.steps[-1].stamp == copy.stamp and not whole else None
                 change: Change = step.patch if step is not None else copy.value
-                full = Prepared(name, birth, index, copy.stamp, change, step.base if step is not None else None)
-                old = Prepared(name, birth, index, copy.stamp, None, None)
-                for keeper in office.keepers:
-                    told.setdefault(keeper, []).append(full)
-                readers = office.holders.get(index, set()) | office.followers
-                for reader in sorted(readers - {self._me, *office.keepers}):
-                    told.setdefault(reader, []).append(old)
+                if office.keepers:
+                    full = Prepared(name, birth, index, copy.stamp, change, step.base if step is not None else None)
+                    for keeper in office.keepers:
+                        told.setdefault(keeper, []).append(full)
+                readers = (office.holders.get(index, set()) | office.followers) - {self._me, *office.keepers}
+                if readers:
+                    old = Prepared(name, birth, index, copy.stamp, None, None)
+                    for reader in sorted(readers):
+                        told.setdefault(reader, []).append(old)
         return told
 
 
@@ -162,6 +194,8 @@ def _untaken(
 
 def _batches(prepared: Sequence[Prepared]) -> list[list[Prepared]]:
     """Messages that are not too long."""
+    if len(prepared) == 1:
+        return [[*prepared]]
     batches: list[list[Prepared]] = [[]]
     taken_bytes = 0
     for each in prepared:

@@ -83,6 +83,8 @@ clean:
 	    { echo "Guthi needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+	    $(addprefix --editable=./,$(patsubst %/,%,$(dir $(PROJECTS))))
 	@touch $@
 
 .venv/bench-ready: .venv/ready requirements-bench.txt

@@ -42,6 +42,12 @@ def test_who_ignores_it_is_not_ended() -> None:
     assert (ended.returncode, ended.stdout.split()[:1], ended.stderr) == (0, ["guthi"], "interrupted ")
 
 
+def test_what_takes_long_to_import_waits_until_it_is_needed() -> None:
+    """Each of these would make every command slower to start by a fifth or more."""
+    code = "import sys, guthi.cli.program; print(sorted({'numpy', 'rich', 'guthi.testing'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_it_is_what_the_command_runs() -> None:
     file = Path(__file__).parents[2] / "kernel" / "pyproject.toml"
     assert tomllib.loads(file.read_text())["project"]["scripts"] == {"guthi": "guthi_program:main"}

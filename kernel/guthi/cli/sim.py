@@ -1,4 +1,7 @@
-"""`guthi sim`: a cluster file on virtual time, with as many nodes and as much trouble as one likes."""
+"""`guthi sim`: a cluster file on virtual time, with as many nodes and as much trouble as one likes.
+
+What only it needs is imported when it runs: `guthi run` would wait for that, too.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,18 @@ import re
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from guthi.cli.parameters import DURATION
 from guthi.cli.table import print_table
 from guthi.configuration.cluster import Cluster
 from guthi.errors import UsageError
-from guthi.testing.faults import Schedule
-from guthi.testing.links import Link
-from guthi.testing.trial import Outcome, Trial
+
+if TYPE_CHECKING:
+    from guthi.testing.faults import Schedule
+    from guthi.testing.trial import Outcome, Trial
 
 __all__ = ["sim"]
 
@@ -67,6 +69,9 @@ def sim(
     Example:
       guthi sim cluster.toml --nodes 1000 --seconds 60 --loss 5% --seed 1
     """
+    from guthi.testing.links import Link
+    from guthi.testing.trial import Trial
+
     if seconds <= 0:
         raise click.BadParameter("simulate at least a moment, for example 60s", param_hint="'--seconds'")
     cluster = Cluster.from_toml(file)
@@ -85,6 +90,8 @@ def sim(
 def _schedule(faults: str | None, zones: dict[str, str]) -> Schedule | str | None:
     if faults is None or faults == "swarm":
         return faults
+    from guthi.testing.faults import Schedule
+
     try:
         schedule = Schedule.parse(faults)
         schedule.check(zones)
@@ -94,6 +101,9 @@ def _schedule(faults: str | None, zones: dict[str, str]) -> Schedule | str | Non
 
 
 def _with_progress(trial: Trial) -> Outcome:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
     columns = (TextColumn("{task.completed:6.1f} of {task.total:g} virtual seconds"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

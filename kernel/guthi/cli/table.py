@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 __all__ = ["print_table"]
 
@@ -16,6 +13,10 @@ EMPTY = "-"  # a cell is never blank, so that `awk` finds the columns
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows of as many cells as there are titles on standard output."""
+    from rich import box  # here: most commands print none, and all would be slower to start
+    from rich.console import Console
+    from rich.table import Table
+
     lines = [[_shown(cell) or EMPTY for cell in row] for row in rows]
     console = Console()
     if not console.is_terminal:

@@ -5,6 +5,8 @@ integers and floats of either byte order. Tag 40 around `[dimensions, typed arra
 RFC 8746 has no tag for booleans, complex numbers, dates and time spans: their *form* is the name that numpy gives the
 dtype (`|b1`, `<c16`, `<M8[ms]`), out of a closed list, so that no text from a peer reaches the dtype parser.
 An array keeps its byte order. What is not contiguous, or in Fortran order, is copied into row order when it is sent.
+
+numpy is imported where there is an array: it takes as long to import as all the rest of Guthi, and most have none.
 """
 
 from __future__ import annotations
@@ -12,14 +14,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import numpy as np
 from cbor2 import CBORTag
-from numpy.typing import NDArray
 
 from guthi.api import Buffer
 from guthi.errors import MalformedMessage, NotEncodable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["ARRAY_DECODERS", "ARRAY_TAG", "tagged_array", "untagged_array"]
 
@@ -92,6 +96,8 @@ def untagged_array(content: object, take: Callable[[object], Buffer]) -> NDArray
 
 def _form_of(array: NDArray[Any]) -> _Form:
     """How the bytes of the array are announced; raises NotEncodable for a dtype or subclass that cannot travel."""
+    import numpy as np
+
     if type(array) not in (np.ndarray, np.memmap):
         kind = type(array).__name__
         raise NotEncodable(f"a {kind} would arrive as a plain array and lose what it means; send np.asarray(...)")
@@ -108,6 +114,8 @@ def _form_of(array: NDArray[Any]) -> _Form:
 
 def _flat_bytes(array: NDArray[Any]) -> memoryview:
     """The elements in row order as bytes: a view of a C-contiguous array, else a copy."""
+    import numpy as np
+
     return np.asarray(array).ravel().view(np.uint8).data
 
 
@@ -116,6 +124,8 @@ def _flat_array(form: object, payload: Buffer) -> NDArray[Any]:
 
     Raises MalformedMessage for an unknown form, or when the payload is no whole number of elements.
     """
+    import numpy as np
+
     dtype = _dtype_of(form)
     if len(payload) % dtype.itemsize:
         raise MalformedMessage(f"{len(payload)} bytes are no whole number of {dtype} elements")
@@ -135,6 +145,8 @@ def _typed_array(tag: int) -> Callable[[Any, bool], NDArray[Any]]:
 
 
 def _shaped_array(content: Any, _: bool) -> NDArray[Any]:
+    import numpy as np
+
     match content:
         case [dimensions, np.ndarray(ndim=1) as flat]:
             return _reshaped(flat, dimensions)
@@ -156,6 +168,8 @@ def _reshaped(array: NDArray[Any], dimensions: object) -> NDArray[Any]:
 
 
 def _dtype_of(form: object) -> np.dtype[Any]:
+    import numpy as np
+
     if type(form) is int and form in _TYPED_ARRAY_TAGS:
         return np.dtype(_TYPED_ARRAY_TAGS[form])
     if type(form) is str and form in _NAMED_DTYPES:

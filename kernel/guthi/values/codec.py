@@ -28,28 +28,32 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from io import BytesIO
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from struct import Struct
 from struct import error as StructError
 from types import MappingProxyType, NoneType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 import cbor2
-import numpy as np
-from numpy.typing import NDArray
 
 from guthi.api import Buffer
 from guthi.errors import MalformedMessage, NotEncodable, UsageError
 from guthi.values.arrays import ARRAY_DECODERS, ARRAY_TAG, tagged_array, untagged_array
 from guthi.values.faults import STANDARD_ERRORS, exception_state, rebuilt_exception
 from guthi.values.plain import plain_cbor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["MAX_DEPTH", "MAX_PARTS", "OUT_OF_BAND_BYTES", "Codec"]
 
@@ -73,9 +77,11 @@ _DECIMAL_TAG: Final = 4
 _REFUSED_TAGS: Final = (5, 25, 28, 29, 35, 36, 256, 260, 261)
 
 _SCALARS: Final = frozenset((NoneType, bool, int, float, str))
+_NUMBERS: Final = (bool, int, float, complex)
 
 _Class = TypeVar("_Class", bound=type)
 _Decoders = dict[int, Callable[[Any, bool], Any]]
+_Conversions: TypeAlias = "Mapping[type, Callable[[_Outgoing, Any], Any]]"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -298,6 +304,7 @@ class _Outgoing:
     def __init__(self, records: Mapping[type, _Record]) -> None:
         self.parts: list[memoryview] = []
         self._records = records
+        self._conversions = _conversions()
         self._levels = 0
         self._trail: list[object] = []  # the indices and keys that lead to where the walk is
 
@@ -308,7 +315,7 @@ class _Outgoing:
         if kind in self._records:
             return self.record(value)
         for base in kind.__mro__:
-            conversion = _CONVERSIONS.get(base)
+            conversion = self._conversions.get(base)
             if conversion is not None:
                 return conversion(self, value)
         article = "an" if kind.__qualname__[0] in "aeiouAEIOU" else "a"
@@ -352,7 +359,7 @@ class _Outgoing:
 
     def numpy_scalar(self, value: np.generic) -> Any:
         item = value.item()
-        if value.dtype.kind not in "biufc" or isinstance(item, np.generic):
+        if value.dtype.kind not in "biufc" or type(item) not in _NUMBERS:
             raise self._refusal(f"a numpy {value.dtype} cannot travel by itself; send an array or a plain number")
         return item
 
@@ -400,7 +407,7 @@ class _Outgoing:
         return NotEncodable(f"value{where}: {reason}")
 
 
-_CONVERSIONS: Final[Mapping[type, Callable[[_Outgoing, Any], Any]]] = MappingProxyType(
+_CONVERSIONS: Final[_Conversions] = MappingProxyType(
     {
         **dict.fromkeys((str, int, float, complex, Fraction, date, UUID), _Outgoing.as_it_is),
         **dict.fromkeys((IPv4Address, IPv6Address, IPv4Network, IPv6Network), _Outgoing.as_it_is),
@@ -410,10 +417,20 @@ _CONVERSIONS: Final[Mapping[type, Callable[[_Outgoing, Any], Any]]] = MappingPro
         dict: _Outgoing.mapping,
         datetime: _Outgoing.datetime,
         Decimal: _Outgoing.decimal,
-        np.ndarray: _Outgoing.array,
-        np.generic: _Outgoing.numpy_scalar,
     }
 )
+
+
+def _conversions() -> _Conversions:
+    """Those of numpy's classes, too, where it has been imported: else nobody can have passed an object of them."""
+    return _conversions_with_numpy() if "numpy" in sys.modules else _CONVERSIONS
+
+
+@cache
+def _conversions_with_numpy() -> _Conversions:
+    import numpy as np
+
+    return MappingProxyType({**_CONVERSIONS, np.ndarray: _Outgoing.array, np.generic: _Outgoing.numpy_scalar})
 
 
 class _Parts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.kernel.bottleneck import Bottleneck
 from tests.kernel.pipe import Pipe
@@ -15,7 +17,8 @@ from guthi.transport.recovery import AckOutcome, SentPacket
 from guthi.transport.session import Session
 from guthi.transport.wire import Ack, EcnCounts, decode_frames
 
-BANDWIDTH_BYTES_S = 12_500_000.0
+BANDWIDTH_BYTES_S = 2_500_000.0  # a window of 42 datagrams, which shows what one of 208 does, and sooner
+BUFFER_BYTES = 200_000.0  # four bandwidth-delay products
 
 
 def waiting() -> Marking:
@@ -105,9 +108,14 @@ def test_marks_are_counted_and_a_mark_of_congestion_is_told_at_once() -> None:
 # ---- on a path
 
 
+def narrow(**conditions: Any) -> Bottleneck:
+    """A path with one flow and a long buffer; the conditions are those of a Bottleneck."""
+    return Bottleneck(bandwidth_bytes_s=BANDWIDTH_BYTES_S, queue_bytes=BUFFER_BYTES, **conditions)
+
+
 def test_a_marking_queue_stays_short_loses_nothing_and_the_path_full() -> None:
     """A buffer of four bandwidth-delay products, which marks from half of one on."""
-    plain, marking = (Bottleneck(queue_bytes=1_000_000.0, mark_bytes=mark) for mark in (None, 125_000.0))
+    plain, marking = (narrow(mark_bytes=mark) for mark in (None, BUFFER_BYTES / 8))
     for path in (plain, marking):
         path.run(5.0)
         assert path.flows[0].delivered_bytes / 5.0 >= 0.85 * BANDWIDTH_BYTES_S
@@ -128,14 +136,14 @@ def test_marks_act_once_in_a_round_trip() -> None:
 
 
 def test_a_network_that_clears_marks_is_found_out() -> None:
-    path = Bottleneck(queue_bytes=1_000_000.0, clears_marks=True)
+    path = narrow(clears_marks=True)
     path.run(2.0)
     assert path.flows[0].sender._path.marking.state is MarkingState.FAILED
     assert TEST_DATAGRAMS <= path.flows[0].sent_marked < 4 * TEST_DATAGRAMS, "no more than the turn in which they left"
 
 
 def test_a_network_that_drops_what_is_marked_costs_the_test_datagrams() -> None:
-    path = Bottleneck(queue_bytes=1_000_000.0, drops_marks=True)
+    path = narrow(drops_marks=True)
     path.run(5.0)
     assert path.flows[0].sender._path.marking.state is MarkingState.FAILED
     assert TEST_DATAGRAMS <= path.flows[0].sent_marked < 4 * TEST_DATAGRAMS, "no more than the turn in which they left"

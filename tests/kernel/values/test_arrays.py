@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import cbor2
@@ -163,3 +165,18 @@ def test_dimensions_that_do_not_fit_are_refused(content: Any) -> None:
 )  # fmt: skip
 def test_malformed_arrays_are_refused(tag: cbor2.CBORTag) -> None:
     refused(tag)
+
+
+def test_numpy_is_imported_when_an_array_arrives() -> None:
+    code = """
+import sys
+from guthi.values.codec import Codec
+codec = Codec()
+codec.decode(b"".join(codec.encode([1, {2.0: b"3"}, {4}])))
+print("numpy" in sys.modules)
+print(repr(codec.decode(bytes.fromhex(sys.argv[1]))), "numpy" in sys.modules)
+"""
+    array = np.arange(6, dtype="<u4").reshape(2, 3)
+    body = b"".join(Codec().encode(array))
+    ran = subprocess.run([sys.executable, "-c", code, body.hex()], capture_output=True, text=True, check=True)
+    assert ran.stdout == f"False\n{array!r} True\n"

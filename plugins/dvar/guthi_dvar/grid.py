@@ -100,6 +100,10 @@ class Grid:
     def cast(self, values: object) -> Array:
         """Values to be written, in the dtype of the array; raises TypeMismatch where that would change them."""
         form = np.dtype(self.dtype)
+        if np.ma.isMaskedArray(values):
+            raise TypeMismatch(
+                "a masked array would lose its mask; write values.filled(...), or the mask as another array"
+            )
         try:
             given = np.asarray(values)
         except ValueError as error:  # lists of several lengths

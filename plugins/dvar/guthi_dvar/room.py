@@ -22,6 +22,7 @@ class Room:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes, self.taken_bytes = most_bytes, 0
         self._sizes: dict[Key, int] = {}
+        self._indices: dict[str, set[int]] = {}
         self._tolerated_bytes = most_bytes
 
     def has_room(self, size_bytes: int) -> bool:
@@ -32,17 +33,25 @@ class Room:
         """A copy is kept, in place of an older one."""
         self._forget(key)
         self._sizes[key] = size_bytes = size_of(value)
+        self._indices.setdefault(key[0], set()).add(key[1])
         self.taken_bytes += size_bytes
         if self.taken_bytes <= self._most_bytes:
             self._tolerated_bytes = self._most_bytes
 
     def left(self, name: str) -> None:
         """All copies of a variable are gone."""
-        for key in [each for each in self._sizes if each[0] == name]:
-            self._forget(key)
+        for index in sorted(self._indices.get(name, ())):
+            self._forget((name, index))
 
     def _forget(self, key: Key) -> None:
-        self.taken_bytes -= self._sizes.pop(key, 0)
+        size_bytes = self._sizes.pop(key, None)
+        if size_bytes is None:
+            return
+        self.taken_bytes -= size_bytes
+        name, index = key
+        self._indices[name].remove(index)
+        if not self._indices[name]:
+            del self._indices[name]
 
     def to_drop(self, is_needed: Callable[[Key], bool], coming_bytes: int = 0) -> list[Key]:
         """The copies that have to go, where so many bytes are to come; they count as gone."""

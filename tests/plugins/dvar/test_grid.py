@@ -116,6 +116,7 @@ def test_pairs_of_indices_touch_the_chunks_of_the_pairs() -> None:
         (1e300, "f4"),
         (70_000, "f2"),
         ([[1, 2], [3]], "f8"),
+        (np.ma.masked_array([1, 2, 3], [0, 1, 0]), "i8"),
     ],
 )
 def test_values_that_would_change_are_refused(values: Any, dtype: str) -> None:

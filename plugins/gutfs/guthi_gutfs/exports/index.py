@@ -59,16 +59,19 @@ class Index:
         self._lock = threading.RLock()
         self._reading_lock = threading.Lock()
         self._owner: int | None = None  # the thread that is in a transaction
-        try:
-            self._database = _opened(path)
-        except sqlite3.OperationalError as error:
-            raise StorageFailed(f"the index {path} cannot be opened: {error}") from error
-        except sqlite3.DatabaseError as error:
-            log.warning("the index %s is damaged (%s); it is made anew from the files", path, error)
-            assert path is not None
-            for suffix in ("", "-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            self._database = _opened(path)
+        self._path = path
+        with self._told():
+            try:
+                self._database = _opened(path)
+                _check(self._database)
+            except sqlite3.OperationalError:  # it may be whole
+                raise
+            except sqlite3.DatabaseError as error:
+                log.warning("the index %s is damaged (%s); it is made anew from the files", path, error)
+                assert path is not None
+                for suffix in ("", "-wal", "-shm"):
+                    path.with_name(path.name + suffix).unlink(missing_ok=True)
+                self._database = _opened(path)
         self._reading = self._database if path is None else _opened(path)
         if path is None:
             self._reading_lock = self._lock  # type: ignore[assignment]  # one connection, one lock
@@ -95,7 +98,7 @@ class Index:
             if self._owner is not None:
                 yield
                 return
-            with _told():
+            with self._told():
                 yield from self._whole()
 
     def _whole(self) -> Iterator[None]:
@@ -266,7 +269,7 @@ class Index:
         """What a query finds: who is in a transaction sees what it has put, others what was there before."""
         if self._owner == threading.get_ident():
             return self._database.execute(query, arguments).fetchall()
-        with _told(), self._reading_lock:
+        with self._told(), self._reading_lock:
             return self._reading.execute(query, arguments).fetchall()
 
     def _all(self, query: str, arguments: tuple[Any, ...]) -> list[Row]:
@@ -279,13 +282,14 @@ class Index:
         found = self._found("SELECT value FROM facts WHERE name = ?", (name,))
         return found[0][0] if found else default
 
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StorageFailed(f"the index cannot be read or written: {error}") from error
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            is_damage = type(error) is sqlite3.DatabaseError
+            mend = "; start the node again, and it is made anew from the files" if is_damage else ""
+            raise StorageFailed(f"the index {self._path} cannot be read or written: {error}{mend}") from error
 
 
 def _opened(path: Path | None) -> sqlite3.Connection:
@@ -303,3 +307,14 @@ def _opened(path: Path | None) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _check(database: sqlite3.Connection) -> None:
+    """Close a database that is damaged, and raise DatabaseError. It takes no longer than a look at all the files."""
+    try:
+        found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+    except sqlite3.Error:
+        database.close()
+        raise

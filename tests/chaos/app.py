@@ -8,13 +8,13 @@ from importlib.metadata import version
 
 from tests.chaos.journal import STATUS_S, Journal
 from tests.chaos.load import Load
-from tests.chaos.workloads import broadcasting, calling, filing, locking, variables
+from tests.chaos.workloads import broadcasting, calling, eventual, filing, locking, variables
 
 import guthi
 
 __all__ = ["main"]
 
-WORKLOADS = (calling, variables, locking, filing, broadcasting)
+WORKLOADS = (calling, variables, eventual, locking, filing, broadcasting)
 
 
 async def main(node: guthi.Node) -> None:

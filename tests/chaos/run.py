@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from tests.chaos.checkers import broadcasting, calling, deadlines, filing, locking, progress, variables
+from tests.chaos.checkers import broadcasting, calling, deadlines, eventual, filing, locking, progress, variables
 from tests.chaos.cluster import NAMES, Cluster, TooSlow
 from tests.chaos.faults import FAULTS
 from tests.chaos.journal import Entry
@@ -95,13 +95,14 @@ async def _one(cluster: Cluster, planned: Planned) -> Spell:
 
 
 async def _come_to_rest(cluster: Cluster, orders: Orders) -> list[str]:
-    """End the load, and wait until nothing is under way and all have the same files; what did not come to pass."""
+    """End the load, and wait until nothing is under way and all have the same; what did not come to pass."""
     begin = cluster.mark()
     cluster.order(orders)
     problems = []
     for what in (
         cluster.until_told("idle", list(cluster.hosts), begin),
         cluster.until(lambda: _are_equal(cluster), "equal trees"),
+        cluster.until(lambda: eventual.are_settled(cluster.entries(begin), list(cluster.hosts)), "equal variables"),
     ):
         try:
             await what
@@ -123,6 +124,7 @@ def _judge(outcome: Outcome, trees: dict[str, dict[str, bytes]]) -> None:
         "deadlines": deadlines.check(entries),
         "rpc": calling.check(entries),
         "dvar": wrong,
+        "eventual": eventual.check(entries),
         "mutex": locking.check(entries),
         "gutfs": filing.check(entries, trees),
         "broadcast": broadcasting.check(entries),

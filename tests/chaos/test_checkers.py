@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.chaos.checkers import broadcasting, calling, deadlines, filing, locking, progress, variables
+from tests.chaos.checkers import broadcasting, calling, deadlines, eventual, filing, locking, progress, variables
 from tests.chaos.planting import Planted
 
 
@@ -103,6 +103,59 @@ def test_what_nobody_can_tell_is_said(planted: Planted) -> None:
     planted.call("carol", "dvar", ["read", "x"], 9.0, 9.5, "nowhere")
     assert variables.check(planted.entries, most_steps=100) == ([], ["x"])
     assert len(variables.check(planted.entries)[0]) == 1
+
+
+# ---- eventual variables
+
+
+def settled(planted: Planted, node: str, at: float, number: int, value: str) -> None:
+    planted.write(at, node, eventual.SETTLED, "eventual", seen={"x": [number, "a1", value]})
+
+
+def with_a_write(planted: Planted) -> None:
+    planted.call("alice", "eventual", ["write", "x", "new"], 1.0, 1.5, [5, "a1", "new"])
+    planted.call("bob", "eventual", ["read", "x"], 2.0, 2.1, [4, "b2", ""])  # it has not heard of it yet
+    planted.call("bob", "eventual", ["read", "x"], 3.0, 3.1, [5, "a1", "new"])
+    planted.write(60.0, "alice", "idle")
+
+
+def test_variables_that_converge(planted: Planted) -> None:
+    with_a_write(planted)
+    for node in ("alice", "bob"):
+        settled(planted, node, 61.0, 5, "new")
+    assert eventual.check(planted.entries) == [] and eventual.are_settled(planted.entries, ["alice", "bob"])
+    assert not eventual.are_settled(planted.entries, ["alice", "bob", "carol"])
+
+
+def test_variables_that_differ_in_the_end(planted: Planted) -> None:
+    with_a_write(planted)
+    settled(planted, "alice", 61.0, 5, "new")
+    settled(planted, "bob", 61.0, 6, "new")
+    assert eventual.check(planted.entries) == ["alice and bob differ in x"]
+    assert not eventual.are_settled(planted.entries, ["alice", "bob"])
+
+
+def test_a_version_that_is_lost(planted: Planted) -> None:
+    with_a_write(planted)
+    for node in ("alice", "bob"):
+        settled(planted, node, 61.0, 4, "")
+    assert eventual.check(planted.entries) == [f"{node} has lost version 5 of 'x'" for node in ("alice", "bob")]
+
+
+def test_a_version_whose_writer_died_at_once_may_be_lost(planted: Planted) -> None:
+    planted.call("alice", "eventual", ["write", "x", "new"], 1.0, 1.5, [5, "a1", "new"])
+    planted.write(2.0, "alice", "idle")
+    settled(planted, "bob", 61.0, 4, "")
+    assert eventual.check(planted.entries) == []
+
+
+def test_a_reader_that_goes_back_and_a_value_out_of_nowhere(planted: Planted) -> None:
+    with_a_write(planted)
+    planted.call("bob", "eventual", ["read", "x"], 4.0, 4.1, [4, "b2", "other"])
+    assert eventual.check(planted.entries) == [
+        "bob had 'x' of version 5, and later of version 4",
+        "bob had 'other' in 'x', which nobody has written",
+    ]
 
 
 # ---- locks

@@ -64,7 +64,7 @@ async def test_a_cut_and_a_kill_break_no_promise(tmp_path: Path) -> None:
     assert {checker: found for checker, found in outcome.violations.items() if found} == {}
     assert [each.kind for each in outcome.spells] == ["cut", "loss", "kill"]
     done = {each.work for each in outcome.entries if each.kind == "returned"}
-    assert done == {"rpc", "dvar", "mutex", "gutfs", "broadcast"}
+    assert done == {"rpc", "dvar", "eventual", "mutex", "gutfs", "broadcast"}
     await none_is_left(tmp_path)
 
 

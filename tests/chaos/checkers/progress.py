@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from tests.chaos.figures import works
 from tests.chaos.journal import Entry, calls
-from tests.chaos.workloads import broadcasting, calling, filing, locking, variables
+from tests.chaos.workloads import broadcasting, calling, eventual, filing, locking, variables
 
 __all__ = ["WORKS", "check"]
 
-WORKS = (calling.WORK, variables.WORK, locking.WORK, filing.WORK, broadcasting.WORK)
+WORKS = (calling.WORK, variables.WORK, eventual.WORK, locking.WORK, filing.WORK, broadcasting.WORK)
 LEAST = 0.1  # faults hit a minority, and most of the time nobody
 
 

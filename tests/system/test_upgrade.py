@@ -74,5 +74,5 @@ async def test_a_rolling_upgrade_breaks_no_promise(tmp_path: Path) -> None:
     assert all(len(versions) == 2 and versions[0] != NEXT == versions[1] for versions in lives.values()), lives
     assert {Path(each.told["where"]).parts[: len(tmp_path.parts) + 1][-1] for each in ready} == {"old", "new"}
     assert {each.work for each in outcome.entries if each.kind == "returned"} == {
-        "rpc", "dvar", "mutex", "gutfs", "broadcast",
+        "rpc", "dvar", "eventual", "mutex", "gutfs", "broadcast",
     }  # fmt: skip

@@ -10,9 +10,10 @@ that failed; so has everybody where there was no time, or where it does not know
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from guthi import GuthiError, Incoming, MalformedMessage, NodeId
+from guthi import GuthiError, Incoming, MalformedMessage, MemberState, NodeClosed, NodeId, PeerLost
 from guthi_rpc.directory import LIFE_BYTES, Directory
 from guthi_rpc.electors import Electors
 from guthi_rpc.outcomes import Outcomes
@@ -26,6 +27,7 @@ __all__ = ["Handover"]
 
 TOPIC = "rpc.leaving"
 PATIENCE_S = 1.0  # with those who do not answer, where enough have
+HASTE_S = 0.25  # the same where the node is about to be gone
 
 
 class Handover:
@@ -53,17 +55,22 @@ class Handover:
         took, refused = await self._offer(others, limit_s)
         if self._standing.is_settled and self._is_enough(took, [each for each in others if each not in refused]):
             self._has_released = True
-            await asyncio.gather(*(self._say(each, is_released=True, timeout_s=PATIENCE_S) for each in others))
+            await asyncio.gather(*(self._say(each, is_released=True, timeout_s=PATIENCE_S) for each in sorted(took)))
+            for each in others:
+                if each not in took | refused and self._may_answer(each):  # slow, or gone: nobody waits for it
+                    self._mention(each)
 
     async def _offer(self, others: list[NodeId], limit_s: float | None) -> tuple[set[NodeId], set[NodeId]]:
         """Who took over, and who is about to leave as well."""
         clock = asyncio.get_running_loop().time
         ends_at = float("inf") if limit_s is None else clock() + limit_s
-        asked = {self._node.start(self._say(each, is_released=False, timeout_s=limit_s)): each for each in others}
+        patience_s = PATIENCE_S if limit_s is None else HASTE_S
+        answer = [each for each in others if self._may_answer(each)]
+        asked = {self._node.start(self._say(each, is_released=False, timeout_s=limit_s)): each for each in answer}
         answered: dict[NodeId, bool | None] = {}
         try:
             while asked and clock() < ends_at:
-                timeout_s = min(PATIENCE_S, ends_at - clock())
+                timeout_s = min(patience_s, ends_at - clock())
                 done, _ = await asyncio.wait(asked, timeout=timeout_s, return_when=asyncio.ALL_COMPLETED)
                 answered |= {asked.pop(task): task.result() for task in done}
                 if self._is_enough({node for node, took in answered.items() if took}, others):
@@ -82,6 +89,15 @@ class Handover:
             return True
         seats = (self._electors.of(name[1]) for name, _, _ in self._outcomes.later_than(0))
         return all(2 * sum(node in took for node, _ in each) > len(each) for each in seats)
+
+    def _may_answer(self, other: NodeId) -> bool:
+        """Whether nobody suspects it."""
+        member = self._node.network.membership.get(other)
+        return member is not None and member.state is MemberState.ALIVE
+
+    def _mention(self, other: NodeId) -> None:
+        with suppress(PeerLost, NodeClosed):
+            self._node.network.requests.cast(other, TOPIC, [self._directory.life(self._node.id), True])
 
     async def _say(self, other: NodeId, *, is_released: bool, timeout_s: float | None) -> bool | None:
         """What it answers; None where it does not."""

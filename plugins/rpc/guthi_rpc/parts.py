@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from guthi import Member, NodeId, Role
 from guthi_rpc.announcing import Announcer, has_rpc
 from guthi_rpc.asking import CALL, Asking
+from guthi_rpc.attendance import Attendance
 from guthi_rpc.ballot import Home
 from guthi_rpc.batches import BATCH
 from guthi_rpc.calling import Calling
@@ -56,9 +57,9 @@ class Parts:
         self.execution = Execution(node.host, node.name, workers, processes, config.queue)
         self.directory = Directory(self.notice, self._lost)
         self._electors = Electors(node.id, self.directory, self.peers, clock, config.retention)
-        self._roll = Roll(node.config.node.data_dir, node.id)
-        for former in self._roll.former:
-            self._electors.lost(former, b"")
+        is_client = node.me.role is Role.CLIENT
+        roll = Roll(None if is_client else node.config.node.data_dir, node.id)
+        self._attendance = Attendance(roll, self._electors, self._others, config.retention)
         self.dispatch = Dispatch(
             node.me, self.directory, node.network.membership.get, lambda: self.execution.running, clock
         )
@@ -76,7 +77,7 @@ class Parts:
             clock,
             config.retention,
             lambda: node.network.has_met_nobody,
-            is_new=self._roll.is_new,
+            is_new=roll.is_new,
         )
         takeover = self._takeover = Takeover(node, self.directory, self._electors, outcomes, standing, self.next_change)
         self._handover = Handover(node, self.directory, self._electors, outcomes, standing, takeover)
@@ -127,6 +128,7 @@ class Parts:
 
     def close(self) -> None:
         """Serve nothing more."""
+        self._attendance.close()
         self.execution.close()
         self.checkpoints.close()
 
@@ -155,18 +157,18 @@ class Parts:
         """Tell a member that is there, or there again, what this node has."""
         self._electors.came(member.id)
         self.announcer.introduce(member)
-        self._write_roll()
+        self._attendance.changed(member.id)
+
+    def suspect(self, member: Member) -> None:
+        """A member does not answer."""
+        self._attendance.silent(member.id)
 
     def forget(self, member: Member) -> None:
         """A member left or failed."""
         if has_rpc(member):
             self._lost(member.id, self.directory.life(member.id))
         self.directory.forget(member.id)
-        self._write_roll()
-
-    def _write_roll(self) -> None:
-        if self.node.me.role is not Role.CLIENT:
-            self._roll.write({*self._others(), *(node for node, _, _ in self._electors.gone())})
+        self._attendance.changed(member.id)
 
     def _lost(self, node: NodeId, life: bytes) -> None:
         member = self.node.network.membership.get(node)

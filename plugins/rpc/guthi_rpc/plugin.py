@@ -74,6 +74,7 @@ class RpcPlugin(guthi.Plugin):
     def member_suspected(self, member: guthi.Member) -> None:
         """It gets no work while others are there."""
         if self._parts is not None:
+            self._parts.suspect(member)
             self._parts.notice()
 
     @guthi.hookimpl

@@ -36,7 +36,7 @@ PAGE_BYTES = 1 << 20
 SHORT_BYTES = 256  # a result up to that is told at once, though the other may have it
 TIMEOUT_S = 5.0
 AT_A_TIME = 8
-RETRY_S, AGAIN_S = 0.1, 1.0
+RETRY_S, AGAIN_S, MAX_RETRY_S = 0.1, 1.0, 30.0
 
 
 class Remembered(NamedTuple):
@@ -100,12 +100,18 @@ class Takeover:
             await self._change()
 
     async def _try(self, peer: NodeId) -> None:
-        try:
-            await self.take_from(peer)
-            if not self._standing.is_settled:  # the other may be soon, and can then tell more
-                await asyncio.sleep(AGAIN_S)
-        except GuthiError:  # it does not know this node yet, or is lost; and if it stays, it is asked again
-            await self._change()
+        """Until it is heard, or not there any more; where it is not settled it may be soon, and can then tell more."""
+        pause_s = RETRY_S
+        while peer in self._standing.unheard():
+            try:
+                await self.take_from(peer)
+                if not self._standing.is_settled:
+                    await asyncio.sleep(AGAIN_S)
+            except Overloaded:  # there is no room here
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, MAX_RETRY_S)
+            except GuthiError:  # it does not know this node yet, or does not answer
+                await self._change()
 
     async def _change(self) -> None:
         with suppress(TimeoutError):
@@ -117,12 +123,15 @@ class Takeover:
         async with self._turns:
             after: int | None = 0
             is_settled = False
+            in_doubt: list[Remembered] = []
             while after is not None:
                 answer = await self._ask(peer, REMEMBERED, [self._me()[1], after])
                 is_settled, gone, calls, after = _read_page(answer)
                 for node, life, for_s in gone:
                     self._electors.lost(node, life, for_s)
                 await self._take_results(peer, self._take(calls))
+                in_doubt += filter(self._asks_for, calls)
+            await self._take_later(in_doubt)
         self._standing.heard(peer, is_settled=is_settled)
 
     def _me(self) -> Home:
@@ -143,6 +152,18 @@ class Takeover:
             else:
                 self._note(call, call.result or None)
         return long
+
+    def _asks_for(self, call: Remembered) -> bool:
+        """Whether this node asks for a call itself, of which another has told that it may have begun elsewhere."""
+        entry = self._outcomes.get(call.name)
+        return entry is not None and entry.home == self._me() != call.home and entry.stage is Stage.ASKING
+
+    async def _take_later(self, calls: list[Remembered]) -> None:
+        """Where this node's own attempt ends undecided, it would else know nothing of the other's."""
+        for call in calls:
+            while self._asks_for(call):
+                await asyncio.sleep(RETRY_S)
+            self._take([call])
 
     def _is_news(self, call: Remembered) -> bool:
         entry = self._outcomes.get(call.name)

@@ -11,6 +11,8 @@ That every view has to be satisfied is what lets seats change hands without a vo
 half of the seats; whoever is among these names it from then on, so that a call begins either before, and the newcomer
 has heard of it, or with a majority of the seats of which the newcomer's is one. With who leaves it is the same: it does
 not count itself any more once it hands over.
+
+That does not cover newcomers that were a network of their own before (docs/bugs-found.md, open).
 """
 
 from __future__ import annotations

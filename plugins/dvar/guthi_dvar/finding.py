@@ -13,9 +13,8 @@ from guthi_dvar.table import Variable
 
 __all__ = ["Finder"]
 
-NEAR = (
-    100  # names on either side, by the alphabet, among which one that was meant is looked for: all would take seconds
-)
+NEAR = 100
+"""Names on either side, by the alphabet, among which the one that was meant is looked for: all would take seconds."""
 
 
 class Finder:
